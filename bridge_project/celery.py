@@ -1,0 +1,13 @@
+"""The Celery application; tasks live in `conversations.tasks`."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bridge_project.settings")
+
+app = Celery("bridge")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

@@ -1,0 +1,86 @@
+"""Secrets at rest: a text field that is encrypted in the database.
+
+The keys are `settings.FIELD_ENCRYPTION_KEYS`, newest first: the first one encrypts,
+all of them decrypt, so that a key can be replaced without a moment of downtime.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import Expression
+
+
+@lru_cache(maxsize=4)
+def _cipher(keys: tuple[str, ...]) -> MultiFernet:
+    if not keys:
+        msg = (
+            "FIELD_ENCRYPTION_KEYS is empty, so tokens cannot be stored. Make a key "
+            "with `python -c 'from cryptography.fernet import Fernet; "
+            "print(Fernet.generate_key().decode())'` and set it."
+        )
+        raise ImproperlyConfigured(msg)
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def encrypt(plain: str) -> str:
+    """Return the ciphertext of `plain` under the first key; "" stays ""."""
+    if not plain:
+        return ""
+    cipher = _cipher(tuple(settings.FIELD_ENCRYPTION_KEYS))
+    return cipher.encrypt(plain.encode()).decode("ascii")
+
+
+def decrypt(stored: str) -> str:
+    """Return the plain text of `stored`.
+
+    Raises ImproperlyConfigured when none of the keys fits.
+    """
+    if not stored:
+        return ""
+    try:
+        return _cipher(tuple(settings.FIELD_ENCRYPTION_KEYS)).decrypt(stored).decode()
+    except InvalidToken as err:
+        msg = (
+            "A stored secret cannot be read with any key of FIELD_ENCRYPTION_KEYS. "
+            "Put the key it was written with back into the list."
+        )
+        raise ImproperlyConfigured(msg) from err
+
+
+# Only the type checker's TextField takes parameters, Django's own does not.
+if TYPE_CHECKING:
+    _TextField = models.TextField[str, str]
+else:
+    _TextField = models.TextField
+
+
+class EncryptedTextField(_TextField):
+    """A text that is plain in Python and ciphertext in the database.
+
+    It cannot be searched: equal texts have different ciphertexts.
+    """
+
+    def from_db_value(
+        self,
+        value: str | None,
+        expression: Expression,
+        connection: BaseDatabaseWrapper,
+    ) -> str | None:
+        """Decrypt what the database returned."""
+        return None if value is None else decrypt(value)
+
+    def get_prep_value(self, value: Any) -> str | None:
+        """Encrypt what goes to the database."""
+        plain = super().get_prep_value(value)
+        return None if plain is None else encrypt(plain)
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """Allow only `isnull`: a ciphertext equals nothing."""
+        return super().get_lookup(lookup_name) if lookup_name == "isnull" else None

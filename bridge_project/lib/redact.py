@@ -1,0 +1,40 @@
+"""Keep secrets and long texts out of what is stored and logged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+EXCERPT_MAX_CHARS = 2000
+MASK = "[secret]"
+
+# Bearer tokens, Dify keys and passwords in URLs, wherever they turn up in a text.
+_SECRET_SHAPES = re.compile(
+    r"(?P<bearer>\bBearer\s+)[\w.~+/=-]+"
+    r"|\bapp-[A-Za-z0-9_-]{8,}"
+    r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s:@]*:[^/\s@]+@",
+)
+
+
+def cut(text: str, *, max_chars: int = EXCERPT_MAX_CHARS) -> str:
+    """Return at most `max_chars` characters; what was cut is said, not hidden."""
+    if len(text) <= max_chars:
+        return text
+    note = f"… [{len(text)} characters]"
+    return text[: max_chars - len(note)] + note
+
+
+def mask(text: str, *, secrets: Iterable[str] = ()) -> str:
+    """Replace the given secrets, and whatever looks like one, by a marker."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, MASK)
+    return _SECRET_SHAPES.sub(_mask_match, text)
+
+
+def _mask_match(match: re.Match[str]) -> str:
+    if match["bearer"]:
+        return match["bearer"] + MASK
+    if match["scheme"]:
+        return f"{match['scheme']}{MASK}@"
+    return MASK

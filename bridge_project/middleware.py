@@ -1,0 +1,43 @@
+"""Answers of the API are JSON, whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+
+API_PREFIXES = ("/api/", "/chatwoot/")
+_SENTENCES = {
+    400: ("bad_request", "The request could not be understood."),
+    403: ("forbidden", "The request was refused."),
+    404: ("not_found", "There is nothing at this address. Check the path."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    500: ("internal_error", "The bridge failed. The cause is in its log."),
+}
+
+
+class JsonApiErrors:
+    """Replace Django's HTML error pages by JSON below the API's paths."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass everything through but an error page that is not JSON."""
+        response = self._get_response(request)
+        if response.status_code < 400 or not request.path.startswith(API_PREFIXES):
+            return response
+        if response.headers.get("Content-Type", "").startswith("application/json"):
+            return response
+        return _as_json(response)
+
+
+def _as_json(response: HttpResponse) -> JsonResponse:
+    code, message = _SENTENCES.get(response.status_code, ("error", "Request failed."))
+    answer = JsonResponse(
+        {"status": "error", "code": code, "message": message},
+        status=response.status_code,
+    )
+    if "Allow" in response.headers:
+        answer.headers["Allow"] = response.headers["Allow"]
+    return answer

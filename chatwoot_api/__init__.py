@@ -1,0 +1,1 @@
+"""All that knows Chatwoot's wire format, and nothing of our flow."""

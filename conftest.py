@@ -1,0 +1,49 @@
+"""Fixtures for every app. PostgreSQL and Redis come from `local_stack.pytest_plugin`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import responses
+from cryptography.fernet import Fernet
+
+from bridge_project.lib.types import JsonObject
+
+# Read by the settings, which pytest-django loads after this file.
+os.environ.setdefault("FIELD_ENCRYPTION_KEYS", Fernet.generate_key().decode())
+
+PAYLOADS = Path(__file__).parent / "chatwoot_api" / "tests" / "payloads"
+
+
+@pytest.fixture
+def payload() -> Callable[[str], JsonObject]:
+    """Load a sample of Chatwoot's webhooks: `payload("message_created_incoming_text")`."""
+
+    def load(name: str) -> JsonObject:
+        loaded: JsonObject = json.loads((PAYLOADS / f"{name}.json").read_text())
+        return loaded
+
+    return load
+
+
+@pytest.fixture
+def wire() -> Iterator[responses.RequestsMock]:
+    """Answer HTTP in place of the platforms; a call that was not stubbed fails.
+
+    `responses` answers an unknown address with ConnectionError, which our clients take
+    for an outage: without this, a forgotten stub would pass for a tested failure.
+    """
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+        stray = [call for call in mock.calls if _is_stray(call.response)]
+    assert not stray, f"unstubbed calls: {[call.request.url for call in stray]}"
+
+
+def _is_stray(response: object) -> bool:
+    return isinstance(response, Exception) and "Connection refused by Responses" in str(
+        response
+    )

@@ -1,0 +1,1 @@
+"""The flow: event, decision, turn, run, answer."""

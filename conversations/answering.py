@@ -1,0 +1,261 @@
+"""Ask the Dify app of a bot, and repair what can be repaired on the way."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import close_old_connections
+from django.utils import timezone
+
+from bridge_project.lib.errors import (
+    BridgeError,
+    ConfigurationError,
+    UpstreamError,
+)
+from bridge_project.lib.redact import cut
+from conversations import context, memory
+from conversations.call_log import CallRecorder
+from conversations.models import (
+    Bot,
+    Conversation,
+    DifyConversation,
+    PipelineRun,
+    Turn,
+)
+from dify_api import app_info
+from dify_api.client import DifyClient
+from dify_api.failures import (
+    ConversationGone,
+    DifyError,
+    InvalidInputs,
+    SilentStream,
+)
+from dify_api.inputs import shape_inputs
+from dify_api.models import DifyApp
+from dify_api.payloads import (
+    CHAT_MODES,
+    AppMode,
+    DifyReply,
+    StreamIds,
+    StreamProgress,
+)
+
+# How long we trust what an app said about its inputs; after a refusal, not at all.
+PARAMETERS_FRESH_FOR = timedelta(minutes=15)
+# How long after the last answer we take for granted that Dify still has the memory.
+TRUST_MEMORY_FOR = timedelta(minutes=10)
+_ID_FIELDS = [
+    "dify_task_id",
+    "dify_message_id",
+    "dify_workflow_run_id",
+    "dify_conversation_id",
+]
+
+
+def answer_for(
+    turn: Turn, *, bot: Bot, app: DifyApp, recorder: CallRecorder
+) -> PipelineRun:
+    """Return a run that answers all messages of the turn, asking Dify if none does.
+
+    Raises UpstreamError; the failed run keeps the cause.
+    """
+    answered = PipelineRun.objects.filter(
+        turn=turn,
+        status=PipelineRun.Status.SUCCEEDED,
+        last_message_id=turn.last_message_id,
+    ).last()
+    if answered is not None:
+        return answered
+    run = _Ask(turn, bot=bot, app=app, recorder=recorder)
+    return run.start()
+
+
+class _Ask:
+    """One try: the run's row, the Dify client and what both need to know."""
+
+    def __init__(
+        self, turn: Turn, *, bot: Bot, app: DifyApp, recorder: CallRecorder
+    ) -> None:
+        self._conversation: Conversation = turn.conversation
+        self._bot = bot
+        self._app = app
+        self._recorder = recorder
+        self._client = DifyClient(app.connection(), call_log=recorder)
+        self._run = PipelineRun(
+            turn=turn,
+            dify_app=app,
+            last_message_id=turn.last_message_id,
+            query=context.question(context.messages_of(turn)),
+        )
+        self._parameters_read_now = False
+
+    def start(self) -> PipelineRun:
+        """Ask, and leave the outcome in the run's row."""
+        self._run.save()
+        self._recorder.run = self._run
+        try:
+            if not self._parameters_are_fresh():
+                self._read_parameters()
+            self._shape_inputs()
+            reply = self._ask_with_repairs()
+        except Exception as err:
+            self._store_failure(err)
+            raise
+        finally:
+            self._recorder.run = None
+        self._store_reply(reply)
+        return self._run
+
+    def _ask_with_repairs(self) -> DifyReply:
+        try:
+            return self._ask_and_go_on()
+        except InvalidInputs:
+            if self._parameters_read_now:
+                raise
+            # The app's form changed since we read it.
+            self._note("The app refused its inputs; they were read anew.")
+            self._read_parameters()
+            self._shape_inputs()
+            return self._ask_and_go_on()
+
+    def _ask_and_go_on(self) -> DifyReply:
+        """Ask in the current Dify conversation, or anew if Dify no longer has it."""
+        current = memory.current(self._conversation, app=self._app)
+        if current is None:
+            return self._ask()
+        if not self._may_have_vanished(current) or self._exists(current):
+            try:
+                return self._ask(
+                    dify_conversation_id=current.dify_conversation_id,
+                    user=current.dify_user,
+                )
+            except ConversationGone:
+                pass
+            except SilentStream:
+                if self._exists(current):
+                    raise
+        memory.end(self._conversation, reason=DifyConversation.End.VANISHED)
+        self._note(
+            f"Dify no longer knew conversation {current.dify_conversation_id}; "
+            "a new one was started."
+        )
+        return self._ask()
+
+    def _may_have_vanished(self, current: DifyConversation) -> bool:
+        """Tell whether to look before asking.
+
+        Dify 1.13–1.15 answers a chatflow's unknown conversation with silence
+        (recordings, point 3), and the customer would wait for our first time limit.
+        """
+        return (
+            self._app.mode == AppMode.ADVANCED_CHAT
+            and timezone.now() - current.last_used_at > TRUST_MEMORY_FOR
+        )
+
+    def _exists(self, current: DifyConversation) -> bool:
+        return self._client.conversation_exists(
+            current.dify_conversation_id, user=current.dify_user
+        )
+
+    def _ask(self, *, dify_conversation_id: str = "", user: str = "") -> DifyReply:
+        run = self._run
+        run.dify_user = user or self._bot.dify_user(self._conversation)
+        run.dify_conversation_id = dify_conversation_id
+        run.save(update_fields=["dify_user", "dify_conversation_id", "inputs", "notes"])
+        return self._client.run(
+            query=run.query,
+            inputs=run.inputs,
+            user=run.dify_user,
+            conversation_id=dify_conversation_id,
+            trace_id=f"bridge-turn-{run.turn_id}-run-{run.pk}",
+            on_progress=self._keep_ids,
+        )
+
+    def _keep_ids(self, progress: StreamProgress) -> None:
+        """Store what Dify calls the run at once: a dead worker cannot ask again."""
+        if not progress.ids_changed:
+            return
+        self._take_ids(progress.ids)
+        self._run.save(update_fields=_ID_FIELDS)
+        memory.remember(
+            self._conversation,
+            app=self._app,
+            dify_conversation_id=self._run.dify_conversation_id,
+            dify_user=self._run.dify_user,
+        )
+        # The stream may last for minutes; the connection is for others meanwhile.
+        close_old_connections()
+
+    def _take_ids(self, ids: StreamIds) -> None:
+        run = self._run
+        run.dify_task_id = ids.task_id or run.dify_task_id
+        run.dify_message_id = ids.message_id or run.dify_message_id
+        run.dify_workflow_run_id = ids.workflow_run_id or run.dify_workflow_run_id
+        run.dify_conversation_id = ids.conversation_id or run.dify_conversation_id
+
+    def _parameters_are_fresh(self) -> bool:
+        read_at = self._app.parameters_read_at
+        return read_at is not None and timezone.now() - read_at < PARAMETERS_FRESH_FOR
+
+    def _read_parameters(self) -> None:
+        """Read the app's form; an old one is better than none while Dify is busy."""
+        try:
+            app_info.refresh(self._app, call_log=self._recorder)
+            self._parameters_read_now = True
+        except UpstreamError:
+            if self._app.parameters_read_at is None:
+                raise
+
+    def _shape_inputs(self) -> None:
+        wanted = context.wanted_inputs(
+            self._bot.inputs, conversation=self._conversation, question=self._run.query
+        )
+        if self._app.mode not in CHAT_MODES:
+            wanted[self._app.query_input] = self._run.query
+        shaped = shape_inputs(wanted, fields=self._app.declared_inputs())
+        self._run.inputs = shaped.inputs
+        for note in shaped.notes:
+            self._note(note)
+        if shaped.missing:
+            names = ", ".join(f"“{name}”" for name in shaped.missing)
+            raise ConfigurationError(
+                f"The Dify app requires {names}, but there is no value for it. Map it "
+                "at the bot's inputs, or make it optional in Dify."
+            )
+
+    def _note(self, text: str) -> None:
+        if text not in self._run.notes:
+            self._run.notes.append(text)
+
+    def _store_reply(self, reply: DifyReply) -> None:
+        run = self._run
+        self._take_ids(reply.ids)
+        run.status = PipelineRun.Status.SUCCEEDED
+        run.outcome = reply.outcome
+        run.answer = reply.answer
+        run.thinking = reply.thinking
+        run.first_event_ms = reply.first_event_ms
+        run.first_text_ms = reply.first_text_ms
+        run.duration_ms = reply.duration_ms
+        run.finished_at = timezone.now()
+        if reply.usage is not None:
+            run.total_tokens = reply.usage.total_tokens
+            run.total_price = reply.usage.total_price
+            run.currency = reply.usage.currency
+        run.save()
+        memory.remember(
+            self._conversation,
+            app=self._app,
+            dify_conversation_id=run.dify_conversation_id,
+            dify_user=run.dify_user,
+        )
+
+    def _store_failure(self, err: Exception) -> None:
+        run = self._run
+        if isinstance(err, DifyError) and err.ids is not None:
+            self._take_ids(err.ids)
+        run.status = PipelineRun.Status.FAILED
+        run.error_code = err.code if isinstance(err, BridgeError) else "internal_error"
+        run.error = cut(str(err))
+        run.finished_at = timezone.now()
+        run.save()

@@ -1,0 +1,105 @@
+"""What a Dify app may be told about a conversation: its question and its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+
+from bridge_project.lib.types import JsonObject, JsonValue
+from chatwoot_api.payloads import Attachment, Message, parse_event
+from conversations.models import Conversation, Turn, WebhookEvent
+
+# A question without text: Dify refuses an empty query, with or without a file.
+_SENT = {
+    "image": "an image",
+    "audio": "an audio message",
+    "video": "a video",
+    "location": "a location",
+    "contact": "a contact card",
+}
+
+
+def messages_of(turn: Turn) -> list[Message]:
+    """Return the customer's messages of a turn, oldest first."""
+    rows = WebhookEvent.objects.filter(turn=turn).order_by("chatwoot_message_id")
+    parsed = (parse_event(row.payload).message for row in rows)
+    return [message for message in parsed if message is not None]
+
+
+def question(messages: Iterable[Message]) -> str:
+    """Return the text to ask Dify; attachments are named in a line of their own."""
+    parts = []
+    for message in messages:
+        if message.text.strip():
+            parts.append(message.text.strip())
+        parts += [_attachment_line(item) for item in message.attachments]
+    return "\n\n".join(parts)
+
+
+def wanted_inputs(
+    mapping: Mapping[str, str], *, conversation: Conversation, question: str
+) -> JsonObject:
+    """Return the value of each mapped input; unknown sources count as not mapped."""
+    sources = input_sources(conversation, question=question)
+    return {
+        name: value
+        for name, source in mapping.items()
+        if (value := _look_up(sources, source)) is not None
+    }
+
+
+def input_sources(conversation: Conversation, *, question: str) -> JsonObject:
+    """Return everything an input may be mapped to; docs/inputs.md explains it.
+
+    Never a token or key: inputs come back in the stream and stay in Dify's logs
+    (reference/dify.md section 9, point 9).
+    """
+    browser_language = conversation.additional_attributes.get("browser_language")
+    language = conversation.additional_attributes.get(
+        "conversation_language", browser_language
+    )
+    return {
+        "conversation": {
+            "id": conversation.chatwoot_conversation_id,
+            "status": conversation.status,
+            "channel": conversation.channel,
+            "priority": conversation.priority,
+            "labels": ", ".join(conversation.labels),
+            "team": conversation.team_name,
+            "assignee": conversation.assignee_name,
+            "custom_attributes": conversation.custom_attributes,
+            "additional_attributes": conversation.additional_attributes,
+        },
+        "contact": {
+            "id": conversation.chatwoot_contact_id,
+            "name": conversation.contact_name,
+            "language": language if isinstance(language, str) else "",
+            "custom_attributes": conversation.contact_custom_attributes,
+        },
+        "inbox": {
+            "id": conversation.inbox.chatwoot_inbox_id if conversation.inbox else None,
+            "name": conversation.inbox.name if conversation.inbox else "",
+        },
+        "account": {"id": conversation.account.account_id},
+        "message": {"direction": "incoming", "text": question},
+        "bridge": {"api_url": f"{settings.PUBLIC_URL}/api/v1"},
+    }
+
+
+def _look_up(sources: JsonObject, path: str) -> JsonValue:
+    """Follow `conversation.custom_attributes.region`; None where it leads nowhere."""
+    value: JsonValue = sources
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _attachment_line(attachment: Attachment) -> str:
+    what = _SENT.get(attachment.file_type, "a file")
+    path = urlsplit(attachment.data_url).path
+    name = attachment.title or unquote(path.rsplit("/", 1)[-1])
+    return (
+        f"[The customer sent {what}: {name}]" if name else f"[The customer sent {what}]"
+    )

@@ -1,0 +1,55 @@
+"""Give a turn to the humans: a line for the customer, a note for them, status open."""
+
+from __future__ import annotations
+
+from chatwoot_api.client import ChatwootClient
+from conversations import posting
+from conversations.models import Bot, ConversationStatus, OutgoingMessage, ReplyAs, Turn
+
+
+def hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
+    """Hand the turn over; may be repeated until every step is done.
+
+    The status comes last: Chatwoot counts it as the bot's handoff, and afterwards the
+    bot may not speak. A bot that only writes notes leaves customer and status alone.
+    """
+    Part = OutgoingMessage.Part
+    speaks = bot.reply_as == ReplyAs.MESSAGE
+    if speaks and bot.failure_public_text.strip():
+        posting.post_once(
+            turn,
+            part=Part.FAILURE_TEXT,
+            content=bot.failure_public_text,
+            private=False,
+            client=client,
+        )
+    if bot.failure_private_text.strip():
+        posting.post_once(
+            turn,
+            part=Part.FAILURE_NOTE,
+            content=bot.failure_private_text.replace("{cause}", _cause(turn)),
+            private=True,
+            client=client,
+        )
+    if speaks:
+        client.toggle_status(
+            turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
+        )
+
+
+def was_begun(turn: Turn) -> bool:
+    """Tell whether an earlier attempt got as far as the note or the line."""
+    return OutgoingMessage.objects.filter(
+        turn=turn,
+        part__in=[
+            OutgoingMessage.Part.FAILURE_TEXT,
+            OutgoingMessage.Part.FAILURE_NOTE,
+        ],
+        posted_at__isnull=False,
+    ).exists()
+
+
+def _cause(turn: Turn) -> str:
+    """Say why, for agents: the reason in words and the error's own sentence."""
+    reason = str(turn.get_handover_reason_display())
+    return f"{reason}. {turn.error}".strip() if turn.error else reason

@@ -1,0 +1,96 @@
+"""Keep `Conversation` as new as the newest event, whatever order events come in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from chatwoot_api import payloads
+from chatwoot_api.models import ChatwootAccount, Inbox
+from chatwoot_api.payloads import ChatwootEvent, Message
+from conversations.decisions import is_human_reply
+from conversations.models import Conversation, ConversationStatus
+
+
+def locked(account: ChatwootAccount, *, number: int) -> Conversation:
+    """Return the mirror row, made if need be, locked until the transaction ends."""
+    conversation, _created = Conversation.objects.get_or_create(
+        account=account, chatwoot_conversation_id=number
+    )
+    return lock(conversation.pk)
+
+
+def lock(conversation_id: int) -> Conversation:
+    """Lock a mirror row until the transaction ends.
+
+    All that starts, joins or ends a turn of a conversation holds this lock, so that
+    no message slips in between a run that ends and the turn that follows it.
+    """
+    return (
+        Conversation.objects.select_for_update(of=("self",))
+        .select_related("account", "inbox")
+        .get(pk=conversation_id)
+    )
+
+
+def apply(event: ChatwootEvent, *, to: Conversation) -> None:
+    """Bring the locked mirror row up to date with an event and save it."""
+    current = event.conversation
+    if current is not None and _is_news(current.updated_at, conversation=to):
+        _take_inbox(event, current=current, conversation=to)
+        _copy_state(current, conversation=to)
+    if event.message is not None and event.name == "message_created":
+        _take_message(event.message, conversation=to)
+    to.save()
+
+
+def _is_news(moment: datetime | None, *, conversation: Conversation) -> bool:
+    """Equal times are news: one save of Chatwoot's sends several events."""
+    known = conversation.source_updated_at
+    return moment is None or known is None or moment >= known
+
+
+def _take_inbox(
+    event: ChatwootEvent, *, current: payloads.Conversation, conversation: Conversation
+) -> None:
+    if event.inbox_id is not None:
+        conversation.inbox = Inbox.objects.remember(
+            conversation.account,
+            chatwoot_id=event.inbox_id,
+            name=event.inbox_name,
+            channel=current.channel,
+        )
+
+
+def _copy_state(current: payloads.Conversation, *, conversation: Conversation) -> None:
+    if current.status in ConversationStatus.values:
+        conversation.status = current.status
+    conversation.channel = current.channel or conversation.channel
+    conversation.priority = current.priority
+    conversation.labels = list(current.labels)
+    conversation.custom_attributes = current.custom_attributes
+    conversation.additional_attributes = current.additional_attributes
+    assignee, team, contact = current.assignee, current.team, current.contact
+    conversation.assignee_kind = assignee.kind if assignee else ""
+    conversation.chatwoot_assignee_id = assignee.id if assignee else None
+    conversation.assignee_name = assignee.name if assignee else ""
+    conversation.chatwoot_team_id = team.id if team else None
+    conversation.team_name = team.name if team else ""
+    if contact is not None:
+        conversation.chatwoot_contact_id = contact.id
+        conversation.contact_name = contact.name
+        conversation.contact_blocked = contact.blocked
+        conversation.contact_custom_attributes = contact.custom_attributes
+    conversation.source_updated_at = (
+        current.updated_at or conversation.source_updated_at
+    )
+
+
+def _take_message(message: Message, *, conversation: Conversation) -> None:
+    """Message numbers only ever grow, so the order of arrival does not matter."""
+    if message.message_type == "incoming" and not message.private:
+        if message.id > conversation.last_customer_message_id:
+            conversation.last_customer_message_id = message.id
+            conversation.last_customer_message_at = message.created_at
+    elif is_human_reply(message) and message.id > conversation.last_human_message_id:
+        conversation.last_human_message_id = message.id
+        conversation.last_human_message_at = message.created_at

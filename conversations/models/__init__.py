@@ -1,0 +1,28 @@
+"""The flow's tables; each file owns one."""
+
+from __future__ import annotations
+
+from conversations.models.bot import Bot, ReplyAs
+from conversations.models.call import UpstreamCall
+from conversations.models.conversation import Conversation, ConversationStatus
+from conversations.models.dify_conversation import DifyConversation
+from conversations.models.event import WebhookEvent
+from conversations.models.outgoing import OutgoingMessage
+from conversations.models.reasons import Action, Reason
+from conversations.models.run import PipelineRun
+from conversations.models.turn import Turn
+
+__all__ = [
+    "Action",
+    "Bot",
+    "Conversation",
+    "ConversationStatus",
+    "DifyConversation",
+    "OutgoingMessage",
+    "PipelineRun",
+    "Reason",
+    "ReplyAs",
+    "Turn",
+    "UpstreamCall",
+    "WebhookEvent",
+]

@@ -1,0 +1,116 @@
+"""The mirror of Chatwoot's conversations."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from chatwoot_api.models import ChatwootAccount, Inbox
+
+
+class ConversationStatus(models.TextChoices):
+    """Chatwoot's four statuses."""
+
+    OPEN = "open", _("open")
+    PENDING = "pending", _("pending")
+    RESOLVED = "resolved", _("resolved")
+    SNOOZED = "snoozed", _("snoozed")
+
+
+class Conversation(models.Model):
+    """What we last heard of one Chatwoot conversation; written by `mirror` alone."""
+
+    account = models.ForeignKey(
+        ChatwootAccount,
+        on_delete=models.CASCADE,
+        related_name="conversations",
+        verbose_name=_("account"),
+    )
+    chatwoot_conversation_id = models.PositiveBigIntegerField(
+        _("number in Chatwoot"),
+        help_text=_("The number that agents see (Chatwoot's display id)."),
+    )
+    inbox = models.ForeignKey(
+        Inbox,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="conversations",
+        verbose_name=_("inbox"),
+    )
+    channel = models.CharField(_("channel"), max_length=100, blank=True)
+    status = models.CharField(
+        _("status"), max_length=20, choices=ConversationStatus, blank=True
+    )
+    priority = models.CharField(_("priority"), max_length=20, blank=True)
+    labels = ArrayField(
+        models.TextField(), default=list, blank=True, verbose_name=_("labels")
+    )
+    chatwoot_contact_id = models.PositiveBigIntegerField(
+        _("contact"), null=True, blank=True
+    )
+    contact_name = models.TextField(_("contact's name"), blank=True)
+    contact_blocked = models.BooleanField(_("contact is blocked"), default=False)
+    contact_custom_attributes = models.JSONField(
+        _("contact's attributes"), default=dict, blank=True
+    )
+    assignee_kind = models.CharField(_("assignee is a"), max_length=20, blank=True)
+    chatwoot_assignee_id = models.PositiveBigIntegerField(
+        _("assignee's number"), null=True, blank=True
+    )
+    assignee_name = models.TextField(_("assignee"), blank=True)
+    chatwoot_team_id = models.PositiveBigIntegerField(
+        _("team's number"), null=True, blank=True
+    )
+    team_name = models.TextField(_("team"), blank=True)
+    custom_attributes = models.JSONField(
+        _("custom attributes"), default=dict, blank=True
+    )
+    additional_attributes = models.JSONField(
+        _("additional attributes"), default=dict, blank=True
+    )
+    # Message numbers grow over all conversations, so they order messages for certain;
+    # their times do not.
+    last_customer_message_id = models.PositiveBigIntegerField(default=0)
+    last_customer_message_at = models.DateTimeField(
+        _("last customer message"), null=True, blank=True
+    )
+    last_human_message_id = models.PositiveBigIntegerField(default=0)
+    last_human_message_at = models.DateTimeField(
+        _("last human reply"), null=True, blank=True
+    )
+    last_bot_message_at = models.DateTimeField(
+        _("last bot answer"), null=True, blank=True
+    )
+    source_updated_at = models.DateTimeField(
+        _("as of"),
+        null=True,
+        blank=True,
+        help_text=_("Chatwoot's own time of the newest state that we saw."),
+    )
+    created_at = models.DateTimeField(_("first seen"), default=timezone.now)
+    updated_at = models.DateTimeField(_("last seen"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "chatwoot_conversation_id"],
+                name="conversation_number",
+            )
+        ]
+        indexes = [
+            # The admin's list, newest first.
+            models.Index(fields=["-updated_at"], name="conversation_recent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.chatwoot_conversation_id}"
+
+    @property
+    def chatwoot_url(self) -> str:
+        """The page of the conversation in Chatwoot."""
+        return self.account.conversation_url(self.chatwoot_conversation_id)

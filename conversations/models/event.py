@@ -1,0 +1,161 @@
+"""Webhooks as they were received."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from django.db import connection, models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from bridge_project.lib.types import JsonObject
+from chatwoot_api.models import ChatwootAccount
+from conversations.models.conversation import Conversation
+from conversations.models.reasons import Action, Reason
+from conversations.models.turn import Turn
+
+
+class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
+    """What the flow asks of events."""
+
+    def insert_once(
+        self,
+        *,
+        account_id: int,
+        delivery_key: str,
+        name: str,
+        chatwoot_conversation_id: int | None,
+        chatwoot_message_id: int | None,
+        payload: JsonObject,
+    ) -> tuple[int, bool]:
+        """Store an event with one statement; return its id and whether it is new.
+
+        The ORM's `ignore_conflicts` does not tell which of the two happened.
+        """
+        table = self.model._meta.db_table
+        row: dict[str, int | str | datetime | None] = {
+            "account_id": account_id,
+            "delivery_key": delivery_key,
+            "name": name,
+            "chatwoot_conversation_id": chatwoot_conversation_id,
+            "chatwoot_message_id": chatwoot_message_id,
+            "payload": json.dumps(payload, ensure_ascii=False),
+            "received_at": timezone.now(),
+            "status": WebhookEvent.Status.RECEIVED,
+            "attempts": 0,
+            "action": "",
+            "reason": "",
+            "error": "",
+        }
+        statement = (
+            f"INSERT INTO {table} ({', '.join(row)}) "
+            f"VALUES ({', '.join(['%s'] * len(row))}) "
+            "ON CONFLICT (account_id, delivery_key) DO NOTHING RETURNING id"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(statement, list(row.values()))
+            inserted = cursor.fetchone()
+        if inserted:
+            return int(inserted[0]), True
+        known = self.get(account_id=account_id, delivery_key=delivery_key)
+        return known.pk, False
+
+    def waiting_for_turn(self, conversation_id: int) -> WebhookEventQuerySet:
+        """Return customers' messages that arrived while a run was under way."""
+        return self.filter(
+            conversation=conversation_id, action=Action.ANSWER, turn=None
+        ).order_by("chatwoot_message_id")
+
+
+class WebhookEvent(models.Model):
+    """One delivery of one webhook; written by `intake`, decided by `processing`."""
+
+    class Status(models.TextChoices):
+        """How far we are with it."""
+
+        RECEIVED = "received", _("received")
+        PROCESSED = "processed", _("processed")
+        FAILED = "failed", _("failed")
+
+    account = models.ForeignKey(
+        ChatwootAccount,
+        on_delete=models.CASCADE,
+        related_name="events",
+        verbose_name=_("account"),
+    )
+    delivery_key = models.CharField(_("delivery"), max_length=160)
+    name = models.CharField(_("event"), max_length=100)
+    chatwoot_conversation_id = models.PositiveBigIntegerField(
+        _("conversation in Chatwoot"), null=True, blank=True
+    )
+    chatwoot_message_id = models.PositiveBigIntegerField(
+        _("message in Chatwoot"), null=True, blank=True
+    )
+    payload = models.JSONField(_("payload"))
+    received_at = models.DateTimeField(_("received"))
+    status = models.CharField(_("state"), max_length=20, choices=Status)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    action = models.CharField(_("decision"), max_length=20, choices=Action, blank=True)
+    reason = models.CharField(_("reason"), max_length=40, choices=Reason, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    processed_at = models.DateTimeField(_("processed at"), null=True, blank=True)
+    conversation = models.ForeignKey(
+        Conversation,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="events",
+        verbose_name=_("conversation"),
+    )
+    turn = models.ForeignKey(
+        Turn,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="events",
+        verbose_name=_("turn"),
+    )
+
+    objects = WebhookEventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "delivery_key"], name="webhookevent_delivery"
+            ),
+            # The same message through a bot and an account webhook makes one turn.
+            models.UniqueConstraint(
+                fields=["account", "chatwoot_message_id"],
+                condition=models.Q(action=Action.ANSWER),
+                name="webhookevent_answered_once",
+            ),
+        ]
+        indexes = [
+            # The sweep: what was stored but not processed.
+            models.Index(
+                fields=["received_at"],
+                condition=models.Q(status="received"),
+                name="webhookevent_unprocessed",
+            ),
+            # The sweep and the end of a run: messages that wait for a turn.
+            models.Index(
+                fields=["conversation", "chatwoot_message_id"],
+                condition=models.Q(action=Action.ANSWER, turn=None),
+                name="webhookevent_waiting",
+            ),
+            # Looking for the echo of a message that we posted.
+            models.Index(
+                fields=["account", "chatwoot_message_id"], name="webhookevent_message"
+            ),
+            models.Index(
+                fields=["account", "chatwoot_conversation_id", "-id"],
+                name="webhookevent_conversation",
+            ),
+            models.Index(fields=["reason", "-id"], name="webhookevent_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.pk}"

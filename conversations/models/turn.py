@@ -1,0 +1,159 @@
+"""Turns: what the bridge owes a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from conversations.models.bot import Bot
+from conversations.models.conversation import Conversation
+from conversations.models.reasons import Reason
+
+# A worker renews its leases every 10 s; what is older belongs to a dead one.
+LEASE_S = 45
+
+
+class TurnQuerySet(models.QuerySet["Turn"]):
+    """Claims, leases and what the sweep looks for."""
+
+    def claim(self, turn_id: int, *, now: datetime) -> UUID | None:
+        """Take a turn that is due or abandoned; None if there is nothing to take.
+
+        One conditional update: of two workers one changes the row. The lease that is
+        returned goes with every later change, so a worker that lost it changes nothing.
+        """
+        lease = uuid4()
+        taken = (
+            self.filter(pk=turn_id)
+            .filter(_runnable(now))
+            .update(
+                status=Turn.Status.RUNNING,
+                lease=lease,
+                lease_expires_at=now + timedelta(seconds=LEASE_S),
+                attempts=F("attempts") + 1,
+                started_at=Coalesce("started_at", now),
+            )
+        )
+        return lease if taken else None
+
+    def held(self, turn_id: int, *, lease: UUID) -> TurnQuerySet:
+        """Return the turn if the lease still holds, else nothing."""
+        return self.filter(pk=turn_id, status=Turn.Status.RUNNING, lease=lease)
+
+    def renew(self, leases: Iterable[UUID], *, now: datetime) -> int:
+        """Prolong the leases of runs that are alive; return how many still hold."""
+        return self.filter(status=Turn.Status.RUNNING, lease__in=leases).update(
+            lease_expires_at=now + timedelta(seconds=LEASE_S)
+        )
+
+    def runnable(self, *, now: datetime) -> TurnQuerySet:
+        """Return turns that a worker may take now."""
+        return self.filter(_runnable(now))
+
+    def unfinished(self) -> TurnQuerySet:
+        """Return turns that still owe something; at most one per conversation."""
+        return self.filter(status__in=UNFINISHED)
+
+
+class Turn(models.Model):
+    """One debt to a customer: one or more messages that get one answer.
+
+    Written by `turns` (made, joined, ended) and `pipeline` (run).
+    """
+
+    class Status(models.TextChoices):
+        """`collecting → running → answered | skipped | handed_over`.
+
+        `retrying` waits for another try, `unknown` for a post whose outcome is being
+        looked up; `failed` could not even be handed over.
+        """
+
+        COLLECTING = "collecting", _("collecting")
+        RUNNING = "running", _("running")
+        RETRYING = "retrying", _("will be tried again")
+        UNKNOWN = "unknown", _("being looked up")
+        ANSWERED = "answered", _("answered")
+        SKIPPED = "skipped", _("skipped")
+        HANDED_OVER = "handed_over", _("handed to a human")
+        FAILED = "failed", _("failed, needs a person")
+
+    conversation = models.ForeignKey(
+        Conversation,
+        on_delete=models.CASCADE,
+        related_name="turns",
+        verbose_name=_("conversation"),
+    )
+    bot = models.ForeignKey(
+        Bot,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="turns",
+        verbose_name=_("bot"),
+    )
+    status = models.CharField(
+        _("state"), max_length=20, choices=Status, default=Status.COLLECTING
+    )
+    reason = models.CharField(_("reason"), max_length=40, choices=Reason, blank=True)
+    # Set once the answer is given up: the turn then only owes the handover.
+    handover_reason = models.CharField(max_length=40, choices=Reason, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    # The newest customer message that this turn answers.
+    last_message_id = models.PositiveBigIntegerField(_("last message"))
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt"), default=timezone.now)
+    lease = models.UUIDField(null=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+
+    objects = TurnQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("turn")
+        verbose_name_plural = _("turns")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation"],
+                condition=Q(
+                    status__in=["collecting", "running", "retrying", "unknown"]
+                ),
+                name="turn_one_unfinished",
+            )
+        ]
+        indexes = [
+            # The sweep: what is due, and whose lease ran out.
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(status__in=["collecting", "retrying", "unknown"]),
+                name="turn_due",
+            ),
+            models.Index(
+                fields=["lease_expires_at"],
+                condition=Q(status="running"),
+                name="turn_leased",
+            ),
+            models.Index(fields=["status", "-id"], name="turn_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+WAITING = (Turn.Status.COLLECTING, Turn.Status.RETRYING, Turn.Status.UNKNOWN)
+# A message may still join these: nothing has been asked of Dify, or in vain.
+JOINABLE = (Turn.Status.COLLECTING, Turn.Status.RETRYING)
+UNFINISHED = (*WAITING, Turn.Status.RUNNING)
+
+
+def _runnable(now: datetime) -> Q:
+    return Q(status__in=WAITING, next_attempt_at__lte=now) | Q(
+        status=Turn.Status.RUNNING, lease_expires_at__lt=now
+    )

@@ -1,0 +1,247 @@
+"""Run one turn: claim it, check, ask Dify, check again, post, record.
+
+Short writes and bare calls alternate; no transaction is open and no database
+connection is held while Chatwoot or Dify is called (see `lib.http`).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.utils import timezone
+
+from bridge_project.lib.errors import (
+    BridgeError,
+    ConfigurationError,
+    OutcomeUnknown,
+    UpstreamError,
+)
+from bridge_project.lib.redact import cut
+from chatwoot_api.client import ChatwootClient
+from conversations import answering, freshness, handover, posting, retries, turns
+from conversations.call_log import CallRecorder
+from conversations.leases import keeper
+from conversations.models import (
+    Bot,
+    OutgoingMessage,
+    PipelineRun,
+    Reason,
+    ReplyAs,
+    Turn,
+)
+from dify_api.payloads import Outcome
+
+logger = logging.getLogger(__name__)
+
+# A turn that cannot be handed over because Chatwoot is away waits this long for it.
+HANDOVER_GIVEN_UP_AFTER = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a turn, and which one is to be woken next, and when."""
+
+    summary: str
+    next_turn_id: int | None = None
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a turn ends."""
+
+    status: Turn.Status
+    reason: Reason
+
+
+class LeaseLost(BridgeError):
+    """Another worker has taken the turn; this one must not go on."""
+
+    code = "lease_lost"
+
+
+class NoAnswer(BridgeError):
+    """Dify ran, but what it said is nothing that a customer can be told."""
+
+    code = "no_answer"
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+def run(turn_id: int) -> Result:
+    """Run a turn that is due. Harmless to repeat: only one worker can claim it."""
+    lease = Turn.objects.claim(turn_id, now=timezone.now())
+    if lease is None:
+        return Result("not due, or already running")
+    turn = Turn.objects.select_related(
+        "bot__account", "bot__dify_app", "conversation__account", "conversation__inbox"
+    ).get(pk=turn_id)
+    recorder = CallRecorder(turn)
+    with keeper.kept(lease):
+        try:
+            ending = _work(turn, lease=lease, recorder=recorder)
+        except LeaseLost:
+            return Result("lost the lease, another worker has it")
+        except Exception as err:
+            result = _after_failure(turn, lease=lease, err=err)
+            if isinstance(err, BridgeError):
+                return result
+            raise
+        finally:
+            recorder.flush()
+        following = turns.finish(
+            turn, lease=lease, status=ending.status, reason=ending.reason
+        )
+    return Result(
+        f"{ending.status}: {ending.reason}",
+        next_turn_id=following.pk if following else None,
+    )
+
+
+def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
+    """Do what the turn needs next. Raises what `_after_failure` sorts out."""
+    bot = turn.bot
+    if bot is None:
+        return Ending(Turn.Status.SKIPPED, Reason.NO_BOT_FOR_INBOX)
+    client = ChatwootClient(bot.account, call_log=recorder)
+    # 1. An earlier attempt may have posted the answer and died before it said so.
+    if posting.is_posted(turn, part=OutgoingMessage.Part.ANSWER, client=client):
+        return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
+    # 2. Is it still ours to answer?
+    reason = freshness.why_not(turn, bot=bot, client=client)
+    if turn.handover_reason:
+        return _hand_over(turn, bot=bot, client=client, not_ours=reason)
+    if reason is not None:
+        return Ending(Turn.Status.SKIPPED, reason)
+    # 3. Ask.
+    with _typing(turn, bot=bot, client=client):
+        answered = _ask(turn, bot=bot, recorder=recorder)
+    # 4. Dify took its time: look again, just before posting.
+    reason = freshness.why_not(turn, bot=bot, client=client)
+    if reason is not None:
+        return Ending(Turn.Status.SKIPPED, reason)
+    if not answered.answer.strip():
+        raise NoAnswer(_why_empty(answered))
+    if not Turn.objects.renew([lease], now=timezone.now()):
+        raise LeaseLost
+    # 5. Post.
+    posting.post_once(
+        turn,
+        part=OutgoingMessage.Part.ANSWER,
+        content=answered.answer,
+        private=bot.reply_as == ReplyAs.PRIVATE_NOTE,
+        client=client,
+    )
+    return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
+
+
+def _ask(turn: Turn, *, bot: Bot, recorder: CallRecorder) -> PipelineRun:
+    if bot.dify_app is None:
+        raise ConfigurationError("The bot has no Dify app. Choose one at the bot.")
+    return answering.answer_for(turn, bot=bot, app=bot.dify_app, recorder=recorder)
+
+
+def _why_empty(run: PipelineRun) -> Reason:
+    paused = run.outcome == Outcome.PAUSED
+    return Reason.DIFY_PAUSED if paused else Reason.EMPTY_ANSWER
+
+
+def _hand_over(
+    turn: Turn, *, bot: Bot, client: ChatwootClient, not_ours: Reason | None
+) -> Ending:
+    """Finish a handover, unless a human was faster."""
+    done = Ending(Turn.Status.HANDED_OVER, Reason(turn.handover_reason))
+    if not_ours is None:
+        handover.hand_over(turn, bot=bot, client=client)
+        return done
+    # Our own status change, before the worker died, looks like a human's.
+    return done if handover.was_begun(turn) else Ending(Turn.Status.SKIPPED, not_ours)
+
+
+@contextmanager
+def _typing(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Iterator[None]:
+    """Show the typing sign meanwhile; a sign that fails costs nobody the answer."""
+    shown = bot.reply_as == ReplyAs.MESSAGE
+    number = turn.conversation.chatwoot_conversation_id
+    try:
+        if shown:
+            client.show_typing(number, on=True)
+        yield
+    finally:
+        if shown:
+            client.show_typing(number, on=False)
+
+
+def _after_failure(turn: Turn, *, lease: UUID, err: Exception) -> Result:
+    """Put the turn back for another attempt, for the humans, or, at last, give up."""
+    now = timezone.now()
+    error = cut(str(err))
+    logger.warning("Turn %s, attempt %s: %s", turn.pk, turn.attempts, error)
+    pause = retries.delay_s(turn.attempts, error=err, chance=random.random())
+    reason = turn.handover_reason
+    if isinstance(err, OutcomeUnknown) and turn.attempts <= len(retries.DELAYS_S):
+        pause = retries.LOOK_UP_AFTER_S
+    elif reason:
+        pause = _handover_pause(turn, err=err, now=now)
+        if pause is None:
+            return _give_up(turn, lease=lease, err=err)
+    elif pause is None:
+        reason, pause = _reason_of(err), 0.0
+    unsettled = posting.is_unsettled(turn)
+    status = Turn.Status.UNKNOWN if unsettled else Turn.Status.RETRYING
+    turns.postpone(
+        turn,
+        lease=lease,
+        status=status,
+        until=now + timedelta(seconds=pause),
+        error=error,
+        handover_reason=reason,
+    )
+    return Result(f"{status}: {error}", next_turn_id=turn.pk, delay_s=pause)
+
+
+def _handover_pause(turn: Turn, *, err: Exception, now: datetime) -> float | None:
+    """Chatwoot will be back: a handover waits much longer than an answer."""
+    refused = isinstance(err, ConfigurationError) or (
+        isinstance(err, UpstreamError) and not err.retryable
+    )
+    if refused or now - turn.created_at > HANDOVER_GIVEN_UP_AFTER:
+        return None
+    return retries.DELAYS_S[-1]
+
+
+def _give_up(turn: Turn, *, lease: UUID, err: Exception) -> Result:
+    logger.error("Turn %s can neither be answered nor handed over: %s", turn.pk, err)
+    following = turns.finish(
+        turn,
+        lease=lease,
+        status=Turn.Status.FAILED,
+        reason=Reason(turn.handover_reason),
+        error=cut(str(err)),
+    )
+    return Result(
+        f"{Turn.Status.FAILED}: {err}",
+        next_turn_id=following.pk if following else None,
+    )
+
+
+def _reason_of(err: Exception) -> Reason:
+    """Name the cause of a handover."""
+    if isinstance(err, NoAnswer):
+        return err.reason
+    if isinstance(err, posting.CannotBeKnown | OutcomeUnknown):
+        return Reason.OUTCOME_UNKNOWN
+    if isinstance(err, ConfigurationError):
+        return Reason.CONFIGURATION
+    if isinstance(err, UpstreamError):
+        is_dify = err.service == "dify"
+        return Reason.DIFY_FAILED if is_dify else Reason.CHATWOOT_FAILED
+    return Reason.INTERNAL_ERROR

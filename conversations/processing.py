@@ -1,0 +1,137 @@
+"""Decide about one stored event: mirror, decision, turn, in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+
+from bridge_project.lib.redact import cut
+from chatwoot_api.payloads import parse_event
+from conversations import memory, mirror, turns
+from conversations.decisions import Decision, decide
+from conversations.models import (
+    Action,
+    Bot,
+    Conversation,
+    ConversationStatus,
+    DifyConversation,
+    Reason,
+    Turn,
+    WebhookEvent,
+)
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5
+
+
+def process(event_id: int, *, now: datetime) -> Turn | None:
+    """Process a stored event and return the turn that is to be run, if any.
+
+    An event that is being processed elsewhere, or was, is left alone. One that cannot
+    be processed stays for the sweep and after five attempts becomes `failed`.
+    """
+    try:
+        with transaction.atomic():
+            row = _lock_received(event_id)
+            return None if row is None else _process(row, now=now)
+    except Exception as err:
+        _note_failure(event_id, err)
+        raise
+
+
+def _lock_received(event_id: int) -> WebhookEvent | None:
+    return (
+        WebhookEvent.objects.select_for_update(skip_locked=True, of=("self",))
+        .select_related("account")
+        .filter(pk=event_id, status=WebhookEvent.Status.RECEIVED)
+        .first()
+    )
+
+
+def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
+    event = parse_event(row.payload)
+    if event.account_id not in (None, row.account.account_id):
+        decision = Decision(Action.IGNORE, Reason.UNKNOWN_ACCOUNT)
+        _store(row, decision=decision, now=now)
+        return None
+    if event.conversation is None:
+        decision = decide(
+            event, conversation=None, bot=None, seen_before=False, now=now
+        )
+        _store(row, decision=decision, now=now)
+        return None
+    conversation = mirror.locked(row.account, number=event.conversation.id)
+    status_before = conversation.status
+    mirror.apply(event, to=conversation)
+    bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
+    _forget_if_resolved(status_before, conversation=conversation, bot=bot)
+    decision = decide(
+        event,
+        conversation=conversation,
+        bot=bot,
+        seen_before=_seen_before(row),
+        now=now,
+    )
+    row.conversation = conversation
+    _store(row, decision=decision, now=now)
+    if decision.action != Action.ANSWER or bot is None:
+        return None
+    return turns.add_message(row, conversation=conversation, bot=bot)
+
+
+def _seen_before(row: WebhookEvent) -> bool:
+    """Tell whether another delivery brought the same message to be answered."""
+    return (
+        row.chatwoot_message_id is not None
+        and WebhookEvent.objects.filter(
+            account=row.account_id,
+            chatwoot_message_id=row.chatwoot_message_id,
+            action=Action.ANSWER,
+        ).exists()
+    )
+
+
+def _forget_if_resolved(
+    status_before: str, *, conversation: Conversation, bot: Bot | None
+) -> None:
+    """A conversation that comes back next month is about something else."""
+    resolved = ConversationStatus.RESOLVED
+    if conversation.status != resolved or status_before == resolved:
+        return
+    if bot is not None and bot.new_dify_conversation_after_resolve:
+        memory.end(conversation, reason=DifyConversation.End.RESOLVED)
+
+
+def _store(row: WebhookEvent, *, decision: Decision, now: datetime) -> None:
+    row.status = WebhookEvent.Status.PROCESSED
+    row.action = decision.action
+    row.reason = decision.reason
+    row.processed_at = now
+    row.error = ""
+    row.save(
+        update_fields=[
+            "status",
+            "action",
+            "reason",
+            "processed_at",
+            "error",
+            "conversation",
+        ]
+    )
+
+
+def _note_failure(event_id: int, err: Exception) -> None:
+    row = WebhookEvent.objects.filter(
+        pk=event_id, status=WebhookEvent.Status.RECEIVED
+    ).first()
+    if row is None:
+        return
+    row.attempts += 1
+    row.error = cut(f"{type(err).__name__}: {err}")
+    if row.attempts >= MAX_ATTEMPTS:
+        row.status = WebhookEvent.Status.FAILED
+        logger.error("Event %s failed %s times and is given up", row.pk, row.attempts)
+    row.save(update_fields=["attempts", "error", "status"])

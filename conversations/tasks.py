@@ -1,0 +1,67 @@
+"""Celery's entry points: each takes an id, calls one function and wakes what follows.
+
+Waking is best effort. PostgreSQL knows what is to be done, and the sweep finds what
+Redis lost.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from conversations import pipeline, processing
+from conversations import sweep as sweeping
+
+logger = logging.getLogger(__name__)
+
+# Longer pauses stay in the row (`next_attempt_at`) and are the sweep's.
+MAX_COUNTDOWN_S = 60.0
+
+
+@shared_task(ignore_result=True)
+def process_event(event_id: int) -> None:
+    """Decide about a stored event."""
+    turn = processing.process(event_id, now=timezone.now())
+    if turn is not None:
+        wake_turn(turn.pk)
+
+
+@shared_task
+def run_turn(turn_id: int) -> str:
+    """Run a turn; the result is for operators to read."""
+    result = pipeline.run(turn_id)
+    if result.next_turn_id is not None:
+        wake_turn(result.next_turn_id, delay_s=result.delay_s)
+    return result.summary
+
+
+@shared_task
+def sweep() -> dict[str, int]:
+    """Find what was left lying and wake it; returns how much there was."""
+    found = sweeping.find(now=timezone.now())
+    for event_id in found.event_ids:
+        wake_event(event_id)
+    for turn_id in found.turn_ids:
+        wake_turn(turn_id)
+    return {"events": len(found.event_ids), "turns": len(found.turn_ids)}
+
+
+def wake_event(event_id: int) -> None:
+    """Ask a worker to process an event; quietly, if Redis is away."""
+    _publish(process_event, event_id)
+
+
+def wake_turn(turn_id: int, *, delay_s: float = 0.0) -> None:
+    """Ask a worker to run a turn, now or soon."""
+    if delay_s <= MAX_COUNTDOWN_S:
+        _publish(run_turn, turn_id, delay_s=delay_s)
+
+
+def _publish(task: object, object_id: int, *, delay_s: float = 0.0) -> None:
+    try:
+        task.apply_async((object_id,), countdown=delay_s or None)  # type: ignore[attr-defined]
+    except OperationalError as err:
+        logger.warning("Redis is away, the sweep will do %s: %s", object_id, err)

@@ -1,0 +1,1 @@
+"""Everything that knows Dify's wire format, and nothing of our flow."""

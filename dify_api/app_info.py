@@ -1,0 +1,74 @@
+"""Reads what a Dify app is and declares into its row."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from bridge_project.lib.errors import BridgeError, ConfigurationError, Unauthorized
+from bridge_project.lib.http import CallLog
+from dify_api.client import DifyClient
+from dify_api.models import DifyApp
+from dify_api.payloads import AppInfo, AppMode
+
+# The end user that our look-ups run as; no customer is ever called so.
+CHECK_USER = "bridge-check"
+
+
+def refresh(app: DifyApp, *, call_log: CallLog | None = None) -> None:
+    """Read /info and /parameters and store mode, parameters and health.
+
+    Raises what the calls raise, after storing it as the app's last error.
+    """
+    try:
+        with DifyClient(app.connection(), call_log=call_log) as client:
+            info = client.info()
+            parameters = client.parameters()
+            app.mode = _mode(info, known=app.mode, client=client)
+    except BridgeError as err:
+        row = DifyApp.objects.filter(pk=app.pk)
+        mark = row.mark_refused if isinstance(err, Unauthorized) else row.mark_failing
+        mark(_describe(err))
+        app.refresh_from_db(fields=["health", "last_error", "last_error_at"])
+        raise
+    app.parameters = parameters.raw
+    app.parameters_read_at = timezone.now()
+    app.health = DifyApp.Health.OK
+    app.save(
+        update_fields=[
+            "mode",
+            "parameters",
+            "parameters_read_at",
+            "health",
+            "updated_at",
+        ]
+    )
+
+
+def _mode(info: AppInfo, *, known: str, client: DifyClient) -> str:
+    """Return the app's mode; Dify before 1.0 does not tell it.
+
+    There the operator's choice stands. Without one, all kinds of chat are told as a
+    plain chat, which is run in the same way.
+    """
+    if info.mode in set(AppMode):
+        return info.mode
+    if info.mode:
+        msg = (
+            f"The Dify app is of the kind “{info.mode}”, which the bridge cannot run. "
+            "Use a chatbot, chatflow, agent, workflow or text generator."
+        )
+        raise ConfigurationError(msg)
+    if known:
+        return known
+    if client.is_chat_app(user=CHECK_USER):
+        return AppMode.CHAT
+    msg = (
+        "This Dify version does not tell the kind of an app, and the app is no chat. "
+        "Choose “workflow” or “text generator” in the admin."
+    )
+    raise ConfigurationError(msg)
+
+
+def _describe(err: BridgeError) -> str:
+    excerpt = getattr(err, "excerpt", "")
+    return f"{err} — {excerpt}" if excerpt else str(err)

@@ -1,0 +1,227 @@
+"""Dify apps: where they are, how long to wait for them, and how they fare."""
+
+from __future__ import annotations
+
+from django.core.validators import (
+    MaxValueValidator,
+    MinValueValidator,
+    RegexValidator,
+)
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from bridge_project.lib.encryption import EncryptedTextField
+from dify_api.connection import DifyConnection
+from dify_api.payloads import AppMode, InputField, parse_parameters
+
+MAX_TOTAL_TIMEOUT_S = 1800
+
+
+class DifyAppQuerySet(models.QuerySet["DifyApp"]):
+    """What happens to Dify apps."""
+
+    def usable(self) -> DifyAppQuerySet:
+        """Leave out apps whose key Dify refuses: calls would only hammer it."""
+        return self.exclude(health=DifyApp.Health.REFUSED)
+
+    def mark_ok(self) -> int:
+        """Note that a call worked; writes only where that is news."""
+        return self.exclude(health=DifyApp.Health.OK).update(
+            health=DifyApp.Health.OK, updated_at=timezone.now()
+        )
+
+    def mark_failing(self, error: str) -> int:
+        """Note a failed call. A refused key stays refused until a call works."""
+        return self.usable().update(
+            health=DifyApp.Health.FAILING, **_error_fields(error)
+        )
+
+    def mark_refused(self, error: str) -> int:
+        """Note that Dify does not accept the key (any more)."""
+        return self.update(health=DifyApp.Health.REFUSED, **_error_fields(error))
+
+
+class DifyApp(models.Model):
+    """An app of a Dify server; made by `bootstrap` or in the admin.
+
+    Its declared inputs and health are written by `app_info.refresh` and by the flow.
+    """
+
+    class Mode(models.TextChoices):
+        """The kinds of app, as GET /info calls them."""
+
+        CHAT = AppMode.CHAT.value, _("chatbot")
+        AGENT_CHAT = AppMode.AGENT_CHAT.value, _("agent (classic)")
+        AGENT = AppMode.AGENT.value, _("agent")
+        ADVANCED_CHAT = AppMode.ADVANCED_CHAT.value, _("chatflow")
+        WORKFLOW = AppMode.WORKFLOW.value, _("workflow")
+        COMPLETION = AppMode.COMPLETION.value, _("text generator")
+
+    class Health(models.TextChoices):
+        """What the last calls told us."""
+
+        UNKNOWN = "unknown", _("not tried yet")
+        OK = "ok", _("works")
+        FAILING = "failing", _("fails")
+        REFUSED = "refused", _("key refused")
+
+    name = models.CharField(_("name"), max_length=100)
+    base_url = models.CharField(
+        _("address"),
+        max_length=500,
+        validators=[
+            RegexValidator(r"^https?://[^\s?#]+$", _("Begin with http:// or https://."))
+        ],
+        help_text=_(
+            "The API address that Dify shows under “API Access”, for example "
+            "https://api.dify.ai/v1. With or without /v1."
+        ),
+    )
+    api_key = EncryptedTextField(
+        _("API key"),
+        help_text=_(
+            "Begins with app-. One key belongs to one app; make it in Dify under “API "
+            "Access”, “API Key”."
+        ),
+    )
+    mode = models.CharField(
+        _("kind of app"),
+        max_length=20,
+        choices=Mode,
+        blank=True,
+        help_text=_(
+            "Read from Dify. Dify before 1.0 does not tell it: then choose it here."
+        ),
+    )
+    answer_output = models.CharField(
+        _("answer output"),
+        max_length=100,
+        blank=True,
+        help_text=_(
+            "For workflows: the output that is the answer. Empty: text, answer or "
+            "result, else the only text there is."
+        ),
+    )
+    query_input = models.CharField(
+        _("query input"),
+        max_length=100,
+        default="query",
+        help_text=_(
+            "For workflows and text generators: the input that takes the customer's "
+            "text."
+        ),
+    )
+    first_event_timeout_s = models.PositiveSmallIntegerField(
+        _("first event limit, seconds"),
+        default=60,
+        validators=[MinValueValidator(5), MaxValueValidator(600)],
+        help_text=_(
+            "How long a run may wait in Dify's queue before it says anything. Below 60 "
+            "a busy server is mistaken for a silent one."
+        ),
+    )
+    idle_timeout_s = models.PositiveSmallIntegerField(
+        _("idle limit, seconds"),
+        default=60,
+        validators=[MinValueValidator(20), MaxValueValidator(600)],
+        help_text=_(
+            "How long a started run may send nothing at all. Dify sends a sign of life "
+            "every 10 seconds."
+        ),
+    )
+    total_timeout_s = models.PositiveSmallIntegerField(
+        _("total limit, seconds"),
+        default=600,
+        validators=[MinValueValidator(10), MaxValueValidator(MAX_TOTAL_TIMEOUT_S)],
+        help_text=_(
+            "How long a run may take in all. Dify itself stops runs after 1200 seconds "
+            "by default."
+        ),
+    )
+    parameters = models.JSONField(
+        _("declared by the app"),
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text=_("Inputs and file settings, as the app declares them."),
+    )
+    parameters_read_at = models.DateTimeField(
+        _("read from Dify at"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("When kind and inputs were last read from Dify."),
+    )
+    health = models.CharField(
+        _("health"),
+        max_length=20,
+        choices=Health,
+        default=Health.UNKNOWN,
+        editable=False,
+        help_text=_("With a refused key no run is tried until it is read again."),
+    )
+    last_error = models.TextField(
+        _("last error"),
+        blank=True,
+        editable=False,
+        help_text=_("What the last failed call said."),
+    )
+    last_error_at = models.DateTimeField(
+        _("last error at"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("When the last call failed."),
+    )
+    # Fingerprints of what `manage.py bootstrap` wrote: what an operator has changed
+    # since then differs, and is left alone.
+    bootstrapped = models.JSONField(default=dict, blank=True, editable=False)
+    created_at = models.DateTimeField(
+        _("created"),
+        default=timezone.now,
+        editable=False,
+        help_text=_("When the app was entered here."),
+    )
+    updated_at = models.DateTimeField(
+        _("changed"), auto_now=True, help_text=_("When anything here last changed.")
+    )
+
+    objects = DifyAppQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("Dify app")
+        verbose_name_plural = _("Dify apps")
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="difyapp_total_timeout",
+                condition=models.Q(total_timeout_s__lte=MAX_TOTAL_TIMEOUT_S),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def connection(self) -> DifyConnection:
+        """Return what a `DifyClient` for this app is built from."""
+        return DifyConnection(
+            base_url=self.base_url,
+            api_key=self.api_key,
+            mode=self.mode,
+            first_event_timeout_s=float(self.first_event_timeout_s),
+            idle_timeout_s=float(self.idle_timeout_s),
+            total_timeout_s=float(self.total_timeout_s),
+            answer_output=self.answer_output,
+        )
+
+    def declared_inputs(self) -> tuple[InputField, ...]:
+        """Return the inputs as last read; () when that has not happened yet."""
+        if not self.parameters:
+            return ()
+        return parse_parameters(self.parameters).inputs
+
+
+def _error_fields(error: str) -> dict[str, object]:
+    now = timezone.now()
+    return {"last_error": error, "last_error_at": now, "updated_at": now}

@@ -1,0 +1,68 @@
+"""Which processes make up the bridge, and how each is run and stopped."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from local_stack.data_dir import DataDir
+from local_stack.privileges import own_process
+from local_stack.servers import Server
+
+# Quiet: no banner; nor the warning that root reads each time it starts a worker.
+CELERY = [
+    *("-W", "ignore:You're running the worker"),
+    *("-m", "celery", "--quiet", "--app", "bridge_project"),
+]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process. Lower `order` starts earlier and stops later."""
+
+    name: str
+    command: list[str]
+    order: int
+    starts_by_itself: bool = False
+    stop_signal: str = "TERM"
+    stop_wait_s: int = 10
+
+
+def servers(started: Iterable[Server]) -> list[Program]:
+    """PostgreSQL and Redis, as far as we start them."""
+    return [
+        Program(
+            name=server.name,
+            command=server.command(),
+            order=10,
+            starts_by_itself=True,
+            # PostgreSQL's fast shutdown; Redis stops at it as well.
+            stop_signal="INT",
+            stop_wait_s=30,
+        )
+        for server in started
+    ]
+
+
+def processes(folder: DataDir, *, with_sandbox: bool) -> list[Program]:
+    """What is started when the database is ready, in this order."""
+    pool = os.environ.get("WORKER_POOL") or "threads"
+    concurrency = os.environ.get("WORKER_CONCURRENCY") or "1000"
+    worker = ["worker", "--pool", pool, "--concurrency", concurrency]
+    schedule = str(folder.root / "celerybeat-schedule")
+    beat = ["beat", "--pidfile=", "--schedule", schedule]
+    web = ["-m", "gunicorn", "--config", "gunicorn.conf.py", "bridge_project.wsgi"]
+    sandbox = [_python_program("sandbox", ["-m", "sandbox"], order=20)]
+    return [
+        *(sandbox if with_sandbox else []),
+        _python_program("worker", [*CELERY, *worker], order=30),
+        _python_program("beat", [*CELERY, *beat], order=40),
+        _python_program("web", web, order=50),
+    ]
+
+
+def _python_program(name: str, arguments: list[str], *, order: int) -> Program:
+    command = own_process([sys.executable, *arguments], when_parent_dies="TERM")
+    return Program(name=name, command=command, order=order)

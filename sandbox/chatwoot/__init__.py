@@ -1,0 +1,1 @@
+"""The Chatwoot half of the sandbox."""

@@ -1,0 +1,325 @@
+"""REST: labels, agents, inboxes, bots, webhooks, attribute definitions."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from starlette.responses import JSONResponse, Response
+
+from sandbox import times
+from sandbox.chatwoot import errors
+from sandbox.chatwoot.records import (
+    AttributeDefinition,
+    Bot,
+    CannedResponse,
+    Label,
+)
+from sandbox.chatwoot.server import Call, Router, find
+from sandbox.chatwoot.webhooks import SUBSCRIPTIONS
+from sandbox.json_types import Json
+
+DISPLAY_TYPES = (
+    "text",
+    "number",
+    "currency",
+    "percent",
+    "link",
+    "date",
+    "list",
+    "checkbox",
+)
+ATTRIBUTE_MODELS = ("conversation_attribute", "contact_attribute", "company_attribute")
+_STANDARD_KEYS = {
+    "status",
+    "priority",
+    "assignee_id",
+    "inbox_id",
+    "team_id",
+    "labels",
+    "referer",
+    "created_at",
+    "last_activity_at",
+    "name",
+    "email",
+    "phone_number",
+    "identifier",
+    "city",
+    "country_code",
+}
+
+
+def register(router: Router) -> None:
+    add = router.add
+    add("GET", "/labels", list_account_labels)
+    add("POST", "/labels", create_label, admin_only=True)
+    add("GET", "/agents", list_agents)
+    add("GET", "/inboxes", list_inboxes)
+    add("GET", "/inboxes/{id:int}", show_inbox)
+    add("GET", "/inboxes/{id:int}/agent_bot", inbox_agent_bot)
+    add("POST", "/inboxes/{id:int}/set_agent_bot", set_agent_bot, admin_only=True)
+    add("GET", "/agent_bots", list_agent_bots)
+    add("POST", "/agent_bots", create_agent_bot, admin_only=True)
+    add("GET", "/agent_bots/{id:int}", show_agent_bot)
+    add("PATCH", "/agent_bots/{id:int}", update_agent_bot, admin_only=True)
+    add("POST", "/agent_bots/{id:int}/reset_secret", reset_secret, admin_only=True)
+    add("GET", "/webhooks", list_webhooks, admin_only=True)
+    add("POST", "/webhooks", create_webhook, admin_only=True)
+    add("PATCH", "/webhooks/{id:int}", update_webhook, admin_only=True)
+    add("DELETE", "/webhooks/{id:int}", delete_webhook, admin_only=True)
+    definitions = "/custom_attribute_definitions"
+    add("GET", definitions, list_definitions)
+    add("POST", definitions, create_definition, admin_only=True)
+    add("PATCH", definitions + "/{id:int}", update_definition, admin_only=True)
+    add("DELETE", definitions + "/{id:int}", delete_definition, admin_only=True)
+    add("GET", "/canned_responses", list_canned_responses)
+    add("POST", "/canned_responses", create_canned_response)
+
+
+# Labels, agents, inboxes.
+
+
+async def list_account_labels(call: Call) -> Response:
+    rows = call.server.store.labels.values()
+    return JSONResponse({"payload": [call.server.shapes.label(row) for row in rows]})
+
+
+async def create_label(call: Call) -> Response:
+    store, fields = call.server.store, call.parameters("label")
+    title = str(fields.get("title") or "").lower()
+    if not re.fullmatch(r"[\w-]+", title):
+        raise errors.invalid_record("Title is invalid", "title")
+    if any(row.title == title for row in store.labels.values()):
+        raise errors.invalid_record("Title has already been taken", "title")
+    label = Label(
+        id=store.next_row_id("label", rows=store.labels),
+        title=title,
+        description=str(fields.get("description") or ""),
+        color=str(fields.get("color") or "#1f93ff"),
+        show_on_sidebar=bool(fields.get("show_on_sidebar", True)),
+    )
+    store.labels[label.id] = label
+    return JSONResponse(call.server.shapes.label(label))
+
+
+async def list_agents(call: Call) -> Response:
+    rows = call.server.store.agents.values()
+    return JSONResponse([call.server.shapes.agent(row) for row in rows])
+
+
+async def list_inboxes(call: Call) -> Response:
+    rows = call.server.store.inboxes.values()
+    return JSONResponse({"payload": [call.server.shapes.inbox(row) for row in rows]})
+
+
+async def show_inbox(call: Call) -> Response:
+    inbox = find(call.server.store.inboxes, call.path_id("id"))
+    return JSONResponse(call.server.shapes.inbox(inbox))
+
+
+async def inbox_agent_bot(call: Call) -> Response:
+    inbox = find(call.server.store.inboxes, call.path_id("id"))
+    bot = call.server.store.active_bot(inbox)
+    shape = call.server.shapes.agent_bot(bot, caller=call.caller) if bot else {}
+    return JSONResponse({"agent_bot": shape})
+
+
+async def set_agent_bot(call: Call) -> Response:
+    """null or absent disconnects."""
+    inbox = find(call.server.store.inboxes, call.path_id("id"))
+    wanted = call.body.get("agent_bot")
+    inbox.bot_id = find(call.server.store.bots, int(wanted)).id if wanted else None
+    return Response(status_code=200)
+
+
+# Bots.
+
+
+def _bot_shape(call: Call, bot: Bot) -> JSONResponse:
+    return JSONResponse(call.server.shapes.agent_bot(bot, caller=call.caller))
+
+
+async def list_agent_bots(call: Call) -> Response:
+    shape = call.server.shapes.agent_bot
+    rows = call.server.store.bots.values()
+    return JSONResponse([shape(row, caller=call.caller) for row in rows])
+
+
+async def create_agent_bot(call: Call) -> Response:
+    store, fields = call.server.store, call.parameters("agent_bot")
+    bot = Bot(
+        id=store.next_row_id("bot", rows=store.bots),
+        name=str(fields.get("name") or ""),
+        description=str(fields.get("description") or ""),
+        outgoing_url=str(fields.get("outgoing_url") or ""),
+        access_token=secrets.token_urlsafe(18),
+        secret=secrets.token_urlsafe(24),
+    )
+    store.bots[bot.id] = bot
+    return _bot_shape(call, bot)
+
+
+async def show_agent_bot(call: Call) -> Response:
+    return _bot_shape(call, find(call.server.store.bots, call.path_id("id")))
+
+
+async def update_agent_bot(call: Call) -> Response:
+    bot = find(call.server.store.bots, call.path_id("id"))
+    fields = call.parameters("agent_bot")
+    for name in ("name", "description", "outgoing_url"):
+        if name in fields:
+            setattr(bot, name, str(fields[name] or ""))
+    return _bot_shape(call, bot)
+
+
+async def reset_secret(call: Call) -> Response:
+    bot = find(call.server.store.bots, call.path_id("id"))
+    bot.secret = secrets.token_urlsafe(24)
+    return _bot_shape(call, bot)
+
+
+# Account webhooks.
+
+
+async def list_webhooks(call: Call) -> Response:
+    rows = call.server.store.webhooks.values()
+    shapes = [call.server.shapes.webhook(row) for row in rows]
+    return JSONResponse({"payload": {"webhooks": shapes}})
+
+
+def check_webhook(call: Call, *, url: str, subscriptions: object, own_id: int) -> None:
+    if not re.match(r"https?://", url):
+        raise errors.invalid_record("Url is invalid", "url")
+    rows = call.server.store.webhooks.values()
+    if any(row.url == url and row.id != own_id for row in rows):
+        raise errors.invalid_record("Url has already been taken", "url")
+    known = isinstance(subscriptions, list) and set(subscriptions) <= SUBSCRIPTIONS
+    if not subscriptions or not known:
+        raise errors.invalid_record("Invalid subscriptions", "base")
+
+
+async def create_webhook(call: Call) -> Response:
+    fields = call.parameters("webhook")
+    url, subscriptions = str(fields.get("url") or ""), fields.get("subscriptions")
+    check_webhook(call, url=url, subscriptions=subscriptions, own_id=0)
+    webhook = call.server.lifecycle.new_webhook(
+        name=str(fields.get("name") or ""),
+        url=url,
+        subscriptions=list(subscriptions or []),
+        secret=secrets.token_urlsafe(24),
+    )
+    return JSONResponse({"payload": {"webhook": call.server.shapes.webhook(webhook)}})
+
+
+async def update_webhook(call: Call) -> Response:
+    webhook = find(call.server.store.webhooks, call.path_id("id"))
+    fields = call.parameters("webhook")
+    url = str(fields.get("url", webhook.url))
+    subscriptions = fields.get("subscriptions", webhook.subscriptions)
+    check_webhook(call, url=url, subscriptions=subscriptions, own_id=webhook.id)
+    webhook.url, webhook.subscriptions = url, list(subscriptions)
+    webhook.name = str(fields.get("name", webhook.name) or "")
+    return JSONResponse({"payload": {"webhook": call.server.shapes.webhook(webhook)}})
+
+
+async def delete_webhook(call: Call) -> Response:
+    webhook = find(call.server.store.webhooks, call.path_id("id"))
+    del call.server.store.webhooks[webhook.id]
+    return Response(status_code=200)
+
+
+# Custom attribute definitions.
+
+
+async def list_definitions(call: Call) -> Response:
+    model = _choice(call.query.get("attribute_model"), names=ATTRIBUTE_MODELS)
+    rows = call.server.store.attribute_definitions.values()
+    shape = call.server.shapes.attribute_definition
+    return JSONResponse([shape(r) for r in rows if model is None or r.model == model])
+
+
+def _choice(value: object, *, names: tuple[str, ...]) -> str | None:
+    """A name, or its number; numeric strings count in queries only."""
+    if value is None or value == "":
+        return None
+    if str(value).isdigit() and int(str(value)) < len(names):
+        return names[int(str(value))]
+    if value in names:
+        return str(value)
+    raise errors.crashed()
+
+
+def _write_definition(call: Call, row: AttributeDefinition, *, fields: Json) -> None:
+    for name in ("attribute_display_type", "attribute_model"):
+        if isinstance(fields.get(name), str) and fields[name].isdigit():
+            raise errors.crashed()  # a numeric string is no enum value in Rails
+    key = str(fields.get("attribute_key", row.key) or "")
+    if not re.fullmatch(r"[A-Za-z0-9_.\-]+", key):
+        raise errors.invalid_record("Attribute key is invalid", "attribute_key")
+    if key in _STANDARD_KEYS:
+        text = "The key provided is not allowed as it might conflict with default ones."
+        raise errors.invalid_record(text, "attribute_key")
+    model = _choice(fields.get("attribute_model"), names=ATTRIBUTE_MODELS) or row.model
+    for other in call.server.store.attribute_definitions.values():
+        if other.id != row.id and (other.key, other.model) == (key, model):
+            text = "Attribute key has already been taken"
+            raise errors.invalid_record(text, "attribute_key")
+    row.key, row.model = key, model
+    row.display_name = str(fields.get("attribute_display_name", row.display_name))
+    row.description = str(fields.get("attribute_description", row.description) or "")
+    row.values = list(fields.get("attribute_values", row.values) or [])
+    row.regex_pattern = fields.get("regex_pattern", row.regex_pattern)
+    row.regex_cue = fields.get("regex_cue", row.regex_cue)
+    kind = _choice(fields.get("attribute_display_type"), names=DISPLAY_TYPES)
+    row.display_type = kind or row.display_type
+
+
+async def create_definition(call: Call) -> Response:
+    store = call.server.store
+    row = AttributeDefinition(
+        id=store.next_row_id("definition", rows=store.attribute_definitions),
+        display_name="",
+        key="",
+        display_type="text",
+        model="conversation_attribute",
+        created_at=times.now(),
+    )
+    _write_definition(call, row, fields=call.parameters("custom_attribute_definition"))
+    store.attribute_definitions[row.id] = row
+    return JSONResponse(call.server.shapes.attribute_definition(row))
+
+
+async def update_definition(call: Call) -> Response:
+    row = find(call.server.store.attribute_definitions, call.path_id("id"))
+    _write_definition(call, row, fields=call.parameters("custom_attribute_definition"))
+    return JSONResponse(call.server.shapes.attribute_definition(row))
+
+
+async def delete_definition(call: Call) -> Response:
+    row = find(call.server.store.attribute_definitions, call.path_id("id"))
+    del call.server.store.attribute_definitions[row.id]
+    return Response(status_code=204)
+
+
+# Canned responses.
+
+
+def _canned(row: CannedResponse) -> Json:
+    return {"id": row.id, "short_code": row.short_code, "content": row.content}
+
+
+async def list_canned_responses(call: Call) -> Response:
+    text = call.query.get("search", "").lower()
+    rows = call.server.store.canned_responses.values()
+    return JSONResponse([_canned(r) for r in rows if text in r.short_code.lower()])
+
+
+async def create_canned_response(call: Call) -> Response:
+    store, fields = call.server.store, call.parameters("canned_response")
+    row = CannedResponse(
+        id=store.next_id("canned"),
+        short_code=str(fields.get("short_code") or ""),
+        content=str(fields.get("content") or ""),
+    )
+    store.canned_responses[row.id] = row
+    return JSONResponse(_canned(row))

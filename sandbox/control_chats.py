@@ -1,0 +1,311 @@
+"""Control API: what customers and human agents do in conversations."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sandbox import control_views, times
+from sandbox.chatwoot.drafts import Draft, Upload
+from sandbox.chatwoot.records import (
+    INCOMING,
+    PRIORITIES,
+    STATUSES,
+    Actor,
+    Conversation,
+)
+from sandbox.chatwoot.seed import WEBSITE_INBOX_ID
+from sandbox.control_errors import ControlError
+from sandbox.json_types import Json
+from sandbox.world import World
+
+DEFAULT_AGENT_ID = 2
+
+
+def _conversation(world: World, request: Request) -> Conversation:
+    row = world.chatwoot.store.conversations.get(request.path_params["id"])
+    if row is None:
+        raise ControlError("There is no such conversation.", status=404)
+    return row
+
+
+def _shown(world: World, row: Conversation, *, status: int = 200) -> Response:
+    return JSONResponse(control_views.conversation(world, row), status_code=status)
+
+
+def _customer(world: World, row: Conversation) -> Actor:
+    contact = world.chatwoot.store.contact_of(row)
+    return Actor(kind="Contact", id=contact.id, name=contact.name)
+
+
+def _agent(world: World, body: Json) -> Actor:
+    """Who acts: ``agent_id``, Marta unless told."""
+    agent_id = body.get("agent_id", DEFAULT_AGENT_ID)
+    agent = world.chatwoot.store.agents.get(agent_id)
+    if agent is None:
+        raise ControlError(f"There is no agent {agent_id!r}.")
+    return Actor(kind="User", id=agent.id, name=agent.name)
+
+
+def _text(body: Json, name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise ControlError(f"{name} must be a text that is not empty.")
+    return value
+
+
+# Customers.
+
+
+async def create_conversation(world: World, request: Request, body: Json) -> Response:
+    """A visitor opens the widget, and maybe says something at once.
+
+    Keys: inbox_id, name, email, language, custom_attributes, contact_attributes,
+    contact_id (an existing one), message. 201 and the whole conversation.
+    """
+    store, lifecycle = world.chatwoot.store, world.chatwoot.lifecycle
+    inbox = store.inboxes.get(body.get("inbox_id", WEBSITE_INBOX_ID))
+    if inbox is None:
+        raise ControlError(f"There is no inbox {body.get('inbox_id')!r}.")
+    if "contact_id" in body:
+        contact = store.contacts.get(body["contact_id"])
+        if contact is None:
+            raise ControlError(f"There is no contact {body['contact_id']!r}.")
+    else:
+        contact = store.new_contact(str(body.get("name") or "Visitor"))
+        contact.email = body.get("email")
+        contact.custom_attributes.update(body.get("contact_attributes") or {})
+        lifecycle.publish_contact("contact_created", contact=contact)
+    found = store.find_contact_inbox(inbox_id=inbox.id, contact_id=contact.id)
+    contact_inbox = found or store.new_contact_inbox(
+        contact_id=contact.id, inbox_id=inbox.id
+    )
+    language = str(body.get("language") or "en")
+    is_widget = inbox.channel == "Channel::WebWidget"
+    info = widget_info(language, base_url=world.settings.base_url())
+    if is_widget and body.get("opens_widget", True):
+        lifecycle.publish_widget_opened(
+            contact_inbox, info={**info, "widget_language": language}
+        )
+    row = lifecycle.create_conversation(
+        contact_inbox,
+        status="open",
+        values={
+            "custom_attributes": dict(body.get("custom_attributes") or {}),
+            "additional_attributes": info if is_widget else {},
+        },
+    )
+    if body.get("message"):
+        _say(world, row, content=str(body["message"]), uploads=[])
+    return _shown(world, row, status=201)
+
+
+def widget_info(language: str, *, base_url: str) -> Json:
+    """additional_attributes of a conversation that began in a web widget."""
+    return {
+        "browser_language": language,
+        "browser": {
+            "browser_name": "Firefox",
+            "browser_version": "139.0",
+            "device_name": "Unknown",
+            "platform_name": "Linux",
+            "platform_version": "0",
+        },
+        "initiated_at": {"timestamp": times.iso(times.now())},
+        "referer": f"{base_url}/",
+    }
+
+
+def _say(
+    world: World, row: Conversation, *, content: str | None, uploads: list[Upload]
+) -> Json:
+    is_widget = world.chatwoot.store.inbox_of(row).channel == "Channel::WebWidget"
+    draft = Draft(
+        content=content,
+        message_type=INCOMING,
+        actor=_customer(world, row),
+        content_attributes={"in_reply_to": None} if is_widget else {},
+        uploads=uploads,
+    )
+    message = world.chatwoot.messages.create(draft, conversation=row)
+    return control_views.message(world, message)
+
+
+async def say(world: World, request: Request, body: Json) -> Response:
+    """Keys: content, attachments [{name, content_type, base64}]; 201, message."""
+    row = _conversation(world, request)
+    uploads = [_upload(item) for item in body.get("attachments") or []]
+    content = body.get("content") or None
+    if content is None and not uploads:
+        raise ControlError("Send content or attachments.")
+    said = _say(world, row, content=content, uploads=uploads)
+    return JSONResponse(said, status_code=201)
+
+
+def _upload(item: Json) -> Upload:
+    try:
+        data = base64.b64decode(item["base64"], validate=True)
+    except (KeyError, TypeError, binascii.Error) as err:
+        raise ControlError("attachments need name, content_type and base64.") from err
+    return Upload(
+        name=str(item.get("name", "file")),
+        content_type=str(item.get("content_type", "application/octet-stream")),
+        data=data,
+    )
+
+
+async def customer_typing(world: World, request: Request, body: Json) -> Response:
+    row = _conversation(world, request)
+    world.chatwoot.set_typing(
+        row, actor=_customer(world, row), on=bool(body.get("on")), is_private=False
+    )
+    return JSONResponse({"typing": row.typing})
+
+
+async def seen(world: World, request: Request, body: Json) -> Response:
+    """The visitor looks: read receipts, if the setting or ``force`` wants them."""
+    row = _conversation(world, request)
+    count = 0
+    if world.settings.read_receipts or body.get("force"):
+        count = world.chatwoot.messages.seen_by_contact(row)
+    return JSONResponse({"read": count})
+
+
+async def submit(world: World, request: Request, body: Json) -> Response:
+    """The visitor answers a rich message: message_id and submitted values."""
+    row = _conversation(world, request)
+    message = world.chatwoot.message(row, message_id=int(body.get("message_id", 0)))
+    values: Json = {
+        name: body[name]
+        for name in ("submitted_values", "submitted_email")
+        if name in body
+    }
+    if not values:
+        raise ControlError("Send submitted_values or submitted_email.")
+    world.chatwoot.messages.submit(message, values=values)
+    return JSONResponse(control_views.message(world, message))
+
+
+async def end(world: World, request: Request, body: Json) -> Response:
+    """The visitor ends the conversation: resolved."""
+    row = _conversation(world, request)
+    world.chatwoot.lifecycle.set_status(
+        row, status="resolved", actor=_customer(world, row)
+    )
+    return _shown(world, row)
+
+
+# Human agents.
+
+
+async def reply(world: World, request: Request, body: Json) -> Response:
+    return _write(world, request, body, private=False)
+
+
+async def note(world: World, request: Request, body: Json) -> Response:
+    return _write(world, request, body, private=True)
+
+
+def _write(world: World, request: Request, body: Json, *, private: bool) -> Response:
+    row = _conversation(world, request)
+    content, actor = _text(body, "content"), _agent(world, body)
+    draft = Draft(content=content, actor=actor, private=private)
+    message = world.chatwoot.messages.create(draft, conversation=row)
+    return JSONResponse(control_views.message(world, message), status_code=201)
+
+
+async def set_status(world: World, request: Request, body: Json) -> Response:
+    row, actor = _conversation(world, request), _agent(world, body)
+    status = body.get("status")
+    if status not in STATUSES:
+        raise ControlError(f"status must be one of {', '.join(STATUSES)}.")
+    lifecycle = world.chatwoot.lifecycle
+    lifecycle.set_status(row, status=status, actor=actor)
+    agent = world.chatwoot.store.agents[actor.id or 0]
+    if status == "open" and agent.role == "agent":
+        lifecycle.assign_agent(row, agent_id=agent.id, actor=actor)
+    return _shown(world, row)
+
+
+async def assign(world: World, request: Request, body: Json) -> Response:
+    """assignee_id null unassigns; the actor is agent_id."""
+    row, actor = _conversation(world, request), _agent(world, body)
+    assignee_id = body.get("assignee_id")
+    if assignee_id is not None and assignee_id not in world.chatwoot.store.agents:
+        raise ControlError(f"There is no agent {assignee_id!r}.")
+    world.chatwoot.lifecycle.assign_agent(row, agent_id=assignee_id, actor=actor)
+    return _shown(world, row)
+
+
+async def set_team(world: World, request: Request, body: Json) -> Response:
+    row, actor = _conversation(world, request), _agent(world, body)
+    team_id = body.get("team_id")
+    if team_id is not None and team_id not in world.chatwoot.store.teams:
+        raise ControlError(f"There is no team {team_id!r}.")
+    world.chatwoot.lifecycle.assign_team(row, team_id=team_id, actor=actor)
+    return _shown(world, row)
+
+
+async def set_fields(world: World, request: Request, body: Json) -> Response:
+    """labels, custom_attributes (both replace) and priority in one call."""
+    row, actor = _conversation(world, request), _agent(world, body)
+    if body.get("priority") not in (None, *PRIORITIES):
+        raise ControlError(f"priority must be null or one of {', '.join(PRIORITIES)}.")
+    for name in ("labels", "custom_attributes", "priority"):
+        if name in body:
+            world.chatwoot.lifecycle.save(row, actor=actor, changes={name: body[name]})
+    return _shown(world, row)
+
+
+async def agent_typing(world: World, request: Request, body: Json) -> Response:
+    row, actor = _conversation(world, request), _agent(world, body)
+    world.chatwoot.set_typing(
+        row, actor=actor, on=bool(body.get("on")), is_private=False
+    )
+    return JSONResponse({"typing": row.typing})
+
+
+async def delete_message(world: World, request: Request, body: Json) -> Response:
+    row = _conversation(world, request)
+    message_id = request.path_params["message_id"]
+    message = world.chatwoot.message(row, message_id=message_id)
+    world.chatwoot.messages.delete(message)
+    return _shown(world, row)
+
+
+# Reading.
+
+
+async def list_conversations(world: World, request: Request, body: Json) -> Response:
+    return JSONResponse({"conversations": control_views.conversation_list(world)})
+
+
+async def show(world: World, request: Request, body: Json) -> Response:
+    return _shown(world, _conversation(world, request))
+
+
+_ONE = "/conversations/{id:int}"
+ENDPOINTS: list[
+    tuple[str, str, Callable[[World, Request, Json], Awaitable[Response]]]
+] = [
+    ("GET", "/conversations", list_conversations),
+    ("POST", "/conversations", create_conversation),
+    ("GET", _ONE, show),
+    ("POST", f"{_ONE}/customer-messages", say),
+    ("POST", f"{_ONE}/customer-typing", customer_typing),
+    ("POST", f"{_ONE}/seen", seen),
+    ("POST", f"{_ONE}/submit", submit),
+    ("POST", f"{_ONE}/end", end),
+    ("POST", f"{_ONE}/reply", reply),
+    ("POST", f"{_ONE}/note", note),
+    ("POST", f"{_ONE}/status", set_status),
+    ("POST", f"{_ONE}/assign", assign),
+    ("POST", f"{_ONE}/team", set_team),
+    ("PATCH", _ONE, set_fields),
+    ("POST", f"{_ONE}/agent-typing", agent_typing),
+    ("DELETE", f"{_ONE}/messages/{{message_id:int}}", delete_message),
+]

@@ -1,0 +1,1 @@
+"""The Dify half of the sandbox."""

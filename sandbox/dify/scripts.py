@@ -1,0 +1,193 @@
+"""What the customer types decides how the played app behaves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from sandbox.json_types import Json
+
+_COMMAND = re.compile(r"^/([a-z]+)(?:\s+(\d+(?:\.\d+)?))?\s*$")
+DEFAULT_SECONDS = 20.0
+MAX_SECONDS = 3600.0
+MAX_CHARS = 1_000_000
+
+# Name, argument, what happens. The page shows this list.
+COMMANDS: list[tuple[str, str, str]] = [
+    ("/slow", "20", "the answer drips in over 20 seconds"),
+    ("/wait", "20", "nothing but pings for 20 seconds, then the answer"),
+    ("/slowstart", "20", "20 seconds until the first event, then the answer"),
+    ("/silent", "", "HTTP 200 and not one event, as Dify 1.14 does on bad input"),
+    ("/hang", "", "half an answer, then silence without pings"),
+    ("/cut", "", "the connection breaks in the middle of the answer"),
+    ("/fail", "", "a node of the flow (or the model) fails"),
+    ("/error", "", "an error event instead of an answer"),
+    ("/http", "502", "HTTP 502 with a proxy's HTML page; any status works"),
+    ("/busy", "", "400 invalid_param “Too many requests”, always"),
+    ("/busy", "2", "busy the first two times for this conversation, then answers"),
+    ("/quota", "", "400 provider_quota_exceeded"),
+    ("/think", "", "a <think> block, its tags split over several deltas"),
+    ("/unclosed", "", "a <think> block that never ends"),
+    ("/replace", "", "message_replace: moderation takes the answer back"),
+    ("/empty", "", "an empty answer"),
+    ("/braces", "", "an answer with {{ contact.name }} and {{ x }} in it"),
+    ("/long", "5000", "an answer of 5000 characters"),
+    ("/markdown", "", "headings, a table, a list, code and a link"),
+    ("/file", "", "an answer with an image; chat apps put text into message_file"),
+    ("/forget", "", "Dify deletes this conversation after the answer"),
+    ("/tokens", "5000", "an answer that cost 5000 tokens"),
+]
+_KNOWN = {name.removeprefix("/") for name, _, _ in COMMANDS}
+
+MARKDOWN = """## Your order
+
+Here is what I found, **Order 1042**:
+
+| Item | Count | Price |
+| --- | ---: | ---: |
+| Tent “Fjord” | 1 | 249 € |
+| Peg set | 2 | 18 € |
+
+1. It was *shipped* yesterday.
+2. It arrives on ~~Monday~~ Tuesday.
+
+- Track it at [our site](https://shop.example.test/orders/1042)
+- or call us
+
+> Keep the parcel number at hand.
+
+```python
+print("tracking", 1042)
+```
+
+Use `code 4711` for the return."""
+
+BRACES = (
+    "Dear {{ contact.name }}, templates look like {{ x }} or {% if a %}b{% endif %}; "
+    "`{{ in.backticks }}` stays. 100 {percent} {{{triple}}}"
+)
+
+
+@dataclass(frozen=True)
+class Script:
+    """A command and its number, or ``echo`` for everything else."""
+
+    name: str = "echo"
+    number: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        number = DEFAULT_SECONDS if self.number is None else self.number
+        return min(number, MAX_SECONDS)
+
+
+def parse(query: str) -> Script:
+    """The first line that is a known command; the bridge may have joined several."""
+    for line in query.splitlines():
+        match = _COMMAND.match(line.strip())
+        if match and match[1] in _KNOWN:
+            return Script(name=match[1], number=float(match[2]) if match[2] else None)
+    return Script()
+
+
+@dataclass
+class Plan:
+    """How one answer is played; the same for every mode."""
+
+    pieces: list[str]
+    piece_pause_s: float
+    first_pause_s: float = 0.0
+    start_delay_s: float = 0.0
+    fails: bool = False
+    error: tuple[str, int, str] | None = None
+    replacement: str | None = None
+    cut_after: int | None = None
+    hang_after: int | None = None
+    with_file: bool = False
+    total_tokens: int | None = None
+    extra: Json = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return (
+            self.replacement if self.replacement is not None else "".join(self.pieces)
+        )
+
+
+def plan(script: Script, *, echo: str, delta_interval_s: float) -> Plan:
+    """``echo`` is the friendly answer that most commands end with."""
+    pieces = _pieces(script, echo=echo)
+    made = Plan(pieces=pieces, piece_pause_s=delta_interval_s)
+    name = script.name
+    if name == "slow":
+        made.piece_pause_s = script.seconds / max(len(pieces), 1)
+    elif name == "wait":
+        made.first_pause_s = script.seconds
+    elif name == "slowstart":
+        made.start_delay_s = script.seconds
+    elif name == "hang":
+        made.hang_after = len(pieces) // 2
+    elif name == "cut":
+        made.cut_after = len(pieces) // 2
+    elif name == "fail":
+        made.fails = True
+    elif name == "error":
+        text = "Internal Server Error, please contact support."
+        made.error = ("internal_server_error", 500, text)
+    elif name == "replace":
+        made.replacement = "I cannot help with that."
+    elif name == "file":
+        made.with_file = True
+    elif name == "tokens":
+        made.total_tokens = int(script.number or 5000)
+    return made
+
+
+def _pieces(script: Script, *, echo: str) -> list[str]:
+    if script.name == "empty":
+        return []
+    if script.name == "think":
+        thought = ["<thi", "nk>The customer wants ", "something. ", "Ok.</th"]
+        return [*thought, "ink>\n\n", *cut_up(echo)]
+    if script.name == "unclosed":
+        return [*cut_up("Half an answer. "), "<thi", "nk>", *cut_up("Now what was it")]
+    if script.name == "replace":
+        return cut_up("The forbidden words are on their way")
+    if script.name == "braces":
+        return cut_up(BRACES)
+    if script.name == "markdown":
+        return cut_up(MARKDOWN)
+    if script.name == "long":
+        return _long(min(int(script.number or 5000), MAX_CHARS))
+    return cut_up(echo)
+
+
+def _long(chars: int) -> list[str]:
+    sentence = "This sentence is repeated until the answer is long enough. "
+    text = (sentence * (chars // len(sentence) + 1))[:chars]
+    size = max(chars // 40, 1)
+    return [text[start : start + size] for start in range(0, chars, size)]
+
+
+def cut_up(text: str) -> list[str]:
+    """Deltas of a few words; some cut in the middle of one, as tokens are."""
+    return [text[start : start + 14] for start in range(0, len(text), 14)]
+
+
+def greeting(*, query: str, inputs: Json, app_name: str, version: str) -> str:
+    """The canned answer: it shows what arrived."""
+    name = inputs.get("contact_name")
+    filled = {key: value for key, value in inputs.items() if value not in (None, "")}
+    shown = ", ".join(f"{key} = {_short(value)}" for key, value in filled.items())
+    hello = f"Hello {name}!" if name else "Hello!"
+    return (
+        f"{hello} You asked: “{_short(query)}”.\n\n"
+        f"I am **{app_name}** on Dify {version}, a sandbox without a language model, "
+        "so I can only tell you what reached me.\n\n"
+        f"Inputs: {shown or 'none'}."
+    )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"

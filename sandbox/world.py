@@ -1,0 +1,51 @@
+"""Everything one sandbox process owns, in one object."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sandbox.chatwoot import seed
+from sandbox.chatwoot.server import ChatwootServer
+from sandbox.dify.server import DifyServer
+from sandbox.faults import Faults
+from sandbox.json_types import Json
+from sandbox.settings import Settings
+from sandbox.wire_log import WireLog
+
+
+class World:
+    """Chatwoot, Dify, the wire between, and what can be set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.wire_log = WireLog()
+        self.faults = Faults()
+        self.chatwoot = ChatwootServer(settings=settings, wire_log=self.wire_log)
+        self.dify = DifyServer(settings)
+        self.closing = asyncio.Event()
+
+    def change_settings(self, changes: Json) -> None:
+        """Apply settings; a new bridge address also moves the seeded bot's webhook."""
+        before = self.settings.webhook_url()
+        self.settings.update(changes)
+        after = self.settings.webhook_url()
+        for bot in self.chatwoot.store.bots.values():
+            if bot.outgoing_url == before:
+                bot.outgoing_url = after
+
+    def set_secret(self, secret: str) -> None:
+        self.chatwoot.store.bots[1].secret = secret
+
+    async def reset(self) -> None:
+        """A fresh account and workspace; settings stay as they are."""
+        self.faults.clear()
+        await self.dify.reset()
+        self.chatwoot.lifecycle.reset()
+        self.set_secret(seed.WEBHOOK_SECRET)
+        self.wire_log.clear()
+        self.wire_log.publish({"type": "reset"})
+
+    async def close(self) -> None:
+        self.closing.set()
+        await self.dify.runs.close()
+        await self.chatwoot.lifecycle.sender.close()
