@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import responses
 from cryptography.fernet import Fernet
+from pytest_django import Settings
 
 from bridge_project.lib.types import JsonObject
 
-# Read by the settings, which pytest-django loads after this file.
-os.environ.setdefault("FIELD_ENCRYPTION_KEYS", Fernet.generate_key().decode())
-
+ENCRYPTION_KEY = Fernet.generate_key().decode()
 PAYLOADS = Path(__file__).parent / "chatwoot_api" / "tests" / "payloads"
+
+
+@pytest.fixture(autouse=True)
+def _encryption_key(settings: Settings) -> None:
+    settings.FIELD_ENCRYPTION_KEYS = [ENCRYPTION_KEY]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -190,13 +191,86 @@ LOGIN_URL = reverse_lazy("admin:login")
 
 # --- The admin's look ---------------------------------------------------------
 
+
+def _page(title: Any, icon: str, model: str) -> dict[str, Any]:
+    """Return a link of the sidebar, for those who may see the model's list."""
+    app_label, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app_label}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app_label}.view_{name}"),
+    }
+
+
 UNFOLD = {
     "SITE_TITLE": _("Chatwoot–Dify bridge"),
     "SITE_HEADER": _("Chatwoot–Dify bridge"),
     "SITE_SYMBOL": "forum",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
     "SHOW_LANGUAGES": True,
+    "STYLES": [lambda request: static("bridge/admin.css")],
+    "DASHBOARD_CALLBACK": "conversations.admin.attention.add_numbers",
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "items": [
+                    {
+                        "title": _("Overview"),
+                        "icon": "home",
+                        "link": reverse_lazy("admin:index"),
+                    }
+                ],
+            },
+            {
+                "title": _("Work"),
+                "items": [
+                    _page(_("Events"), "inbox", "conversations.webhookevent"),
+                    _page(_("Turns"), "question_answer", "conversations.turn"),
+                    _page(_("Conversations"), "forum", "conversations.conversation"),
+                ],
+            },
+            {
+                "title": _("Setup"),
+                "items": [
+                    _page(_("Bots"), "smart_toy", "conversations.bot"),
+                    _page(
+                        _("Chatwoot accounts"), "hub", "chatwoot_api.chatwootaccount"
+                    ),
+                    _page(_("Inboxes"), "move_to_inbox", "chatwoot_api.inbox"),
+                    _page(_("Dify apps"), "psychology", "dify_api.difyapp"),
+                ],
+            },
+            {
+                "title": _("For engineers"),
+                "collapsible": True,
+                "items": [
+                    _page(_("Runs of Dify"), "bolt", "conversations.pipelinerun"),
+                    _page(
+                        _("Outgoing messages"), "send", "conversations.outgoingmessage"
+                    ),
+                    _page(_("Upstream calls"), "http", "conversations.upstreamcall"),
+                    _page(
+                        _("Dify conversations"),
+                        "memory",
+                        "conversations.difyconversation",
+                    ),
+                ],
+            },
+            {
+                "title": _("System"),
+                "items": [
+                    _page(
+                        _("Task results"), "task", "django_celery_results.taskresult"
+                    ),
+                    _page(_("Users"), "person", "auth.user"),
+                    _page(_("Groups"), "group", "auth.group"),
+                ],
+            },
+        ],
+    },
 }
 
 # --- Logs ---------------------------------------------------------------------

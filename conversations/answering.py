@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db import close_old_connections
 from django.utils import timezone
 
+from bridge_project.lib.database import release_connection
 from bridge_project.lib.errors import (
     BridgeError,
     ConfigurationError,
@@ -80,7 +80,6 @@ class _Ask:
         self._bot = bot
         self._app = app
         self._recorder = recorder
-        self._client = DifyClient(app.connection(), call_log=recorder)
         self._run = PipelineRun(
             turn=turn,
             dify_app=app,
@@ -88,6 +87,11 @@ class _Ask:
             query=context.question(context.messages_of(turn)),
         )
         self._parameters_read_now = False
+
+    @property
+    def _client(self) -> DifyClient:
+        """Made for each call, since reading the app may change its kind."""
+        return DifyClient(self._app.connection(), call_log=self._recorder)
 
     def start(self) -> PipelineRun:
         """Ask, and leave the outcome in the run's row."""
@@ -184,7 +188,7 @@ class _Ask:
             dify_user=self._run.dify_user,
         )
         # The stream may last for minutes; the connection is for others meanwhile.
-        close_old_connections()
+        release_connection()
 
     def _take_ids(self, ids: StreamIds) -> None:
         run = self._run

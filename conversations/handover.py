@@ -13,28 +13,32 @@ def hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
     The status comes last: Chatwoot counts it as the bot's handoff, and afterwards the
     bot may not speak. A bot that only writes notes leaves customer and status alone.
     """
-    Part = OutgoingMessage.Part
     speaks = bot.reply_as == ReplyAs.MESSAGE
     if speaks and bot.failure_public_text.strip():
-        posting.post_once(
-            turn,
-            part=Part.FAILURE_TEXT,
-            content=bot.failure_public_text,
-            private=False,
-            client=client,
-        )
+        _say(turn, OutgoingMessage.Part.FAILURE_TEXT, bot.failure_public_text, client)
     if bot.failure_private_text.strip():
-        posting.post_once(
-            turn,
-            part=Part.FAILURE_NOTE,
-            content=bot.failure_private_text.replace("{cause}", _cause(turn)),
-            private=True,
-            client=client,
-        )
+        note = bot.failure_private_text.replace("{cause}", _cause(turn))
+        _say(turn, OutgoingMessage.Part.FAILURE_NOTE, note, client)
     if speaks:
         client.toggle_status(
             turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
         )
+
+
+def _say(
+    turn: Turn, part: OutgoingMessage.Part, content: str, client: ChatwootClient
+) -> None:
+    """Post a line or note; one that may be there already is not worth a second try."""
+    try:
+        posting.post_once(
+            turn,
+            part=part,
+            content=content,
+            private=part == OutgoingMessage.Part.FAILURE_NOTE,
+            client=client,
+        )
+    except posting.CannotBeKnown as err:
+        logger.warning("Turn %s: %s", turn.pk, err)
 
 
 def was_begun(turn: Turn) -> bool:

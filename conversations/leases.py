@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.utils import timezone
 
+from bridge_project.lib.database import release_connection
 from conversations.models import Turn
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class LeaseKeeper:
             except DatabaseError as err:
                 logger.warning("Leases could not be renewed: %s", err)
             finally:
-                close_old_connections()
+                release_connection()
 
 
 keeper = LeaseKeeper()

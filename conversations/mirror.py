@@ -34,31 +34,30 @@ def lock(conversation_id: int) -> Conversation:
 
 def apply(event: ChatwootEvent, *, to: Conversation) -> None:
     """Bring the locked mirror row up to date with an event and save it."""
+    if event.inbox_id is not None:
+        to.inbox = Inbox.objects.remember(
+            to.account,
+            chatwoot_id=event.inbox_id,
+            name=event.inbox_name,
+            channel=event.conversation.channel if event.conversation else "",
+        )
+    take(event, to=to)
+    to.save()
+
+
+def take(event: ChatwootEvent, *, to: Conversation) -> None:
+    """Copy what an event tells into the mirror, unless something newer is known."""
     current = event.conversation
     if current is not None and _is_news(current.updated_at, conversation=to):
-        _take_inbox(event, current=current, conversation=to)
         _copy_state(current, conversation=to)
     if event.message is not None and event.name == "message_created":
         _take_message(event.message, conversation=to)
-    to.save()
 
 
 def _is_news(moment: datetime | None, *, conversation: Conversation) -> bool:
     """Equal times are news: one save of Chatwoot's sends several events."""
     known = conversation.source_updated_at
     return moment is None or known is None or moment >= known
-
-
-def _take_inbox(
-    event: ChatwootEvent, *, current: payloads.Conversation, conversation: Conversation
-) -> None:
-    if event.inbox_id is not None:
-        conversation.inbox = Inbox.objects.remember(
-            conversation.account,
-            chatwoot_id=event.inbox_id,
-            name=event.inbox_name,
-            channel=current.channel,
-        )
 
 
 def _copy_state(current: payloads.Conversation, *, conversation: Conversation) -> None:
@@ -87,10 +86,15 @@ def _copy_state(current: payloads.Conversation, *, conversation: Conversation) -
 
 def _take_message(message: Message, *, conversation: Conversation) -> None:
     """Message numbers only ever grow, so the order of arrival does not matter."""
-    if message.message_type == "incoming" and not message.private:
+    if message.private:
+        return
+    if message.message_type == "incoming":
         if message.id > conversation.last_customer_message_id:
             conversation.last_customer_message_id = message.id
             conversation.last_customer_message_at = message.created_at
-    elif is_human_reply(message) and message.id > conversation.last_human_message_id:
-        conversation.last_human_message_id = message.id
-        conversation.last_human_message_at = message.created_at
+    elif is_human_reply(message):
+        if message.id > conversation.last_human_message_id:
+            conversation.last_human_message_id = message.id
+            conversation.last_human_message_at = message.created_at
+    elif message.sender.kind == "agent_bot":
+        conversation.last_bot_message_at = message.created_at

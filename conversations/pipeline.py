@@ -112,13 +112,13 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
     if bot is None:
         return Ending(Turn.Status.SKIPPED, Reason.NO_BOT_FOR_INBOX)
     client = ChatwootClient(bot.account, call_log=recorder)
+    if turn.handover_reason:
+        return _hand_over(turn, bot=bot, client=client)
     # 1. An earlier attempt may have posted the answer and died before it said so.
     if posting.is_posted(turn, part=OutgoingMessage.Part.ANSWER, client=client):
         return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
     # 2. Is it still ours to answer?
     reason = freshness.why_not(turn, bot=bot, client=client)
-    if turn.handover_reason:
-        return _hand_over(turn, bot=bot, client=client, not_ours=reason)
     if reason is not None:
         return Ending(Turn.Status.SKIPPED, reason)
     # 3. Ask.
@@ -154,16 +154,15 @@ def _why_empty(run: PipelineRun) -> Reason:
     return Reason.DIFY_PAUSED if paused else Reason.EMPTY_ANSWER
 
 
-def _hand_over(
-    turn: Turn, *, bot: Bot, client: ChatwootClient, not_ours: Reason | None
-) -> Ending:
+def _hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Ending:
     """Finish a handover, unless a human was faster."""
-    done = Ending(Turn.Status.HANDED_OVER, Reason(turn.handover_reason))
+    not_ours = freshness.why_not(turn, bot=bot, client=client)
     if not_ours is None:
         handover.hand_over(turn, bot=bot, client=client)
-        return done
-    # Our own status change, before the worker died, looks like a human's.
-    return done if handover.was_begun(turn) else Ending(Turn.Status.SKIPPED, not_ours)
+    elif not handover.was_begun(turn):
+        # Otherwise it is our own status change, made before a worker died.
+        return Ending(Turn.Status.SKIPPED, not_ours)
+    return Ending(Turn.Status.HANDED_OVER, Reason(turn.handover_reason))
 
 
 @contextmanager

@@ -295,7 +295,7 @@ def failure_for(
     status: int,
     code: str,
     message: str,
-    excerpt: str = "",
+    excerpt: str | None = None,
     method: str = "",
     path: str = "",
 ) -> DifyError:
@@ -315,7 +315,7 @@ def failure_for(
         method=method,
         path=path,
         status=status,
-        excerpt=mask(excerpt or f"{code}: {message}"),
+        excerpt=mask(f"{code}: {message}" if excerpt is None else excerpt),
         code=row.our_code,
     )
 

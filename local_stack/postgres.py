@@ -73,6 +73,8 @@ class Postgres:
             f"max_connections={MAX_CONNECTIONS}",
             "log_line_prefix=",
             "log_checkpoints=off",
+            # Failed statements are reported by the process that sent them.
+            "log_min_messages=log",
             *(() if self._durable else FORGETFUL),
         ]
         arguments = [part for option in options for part in ("-c", option)]

@@ -82,6 +82,8 @@ def _drop_root(uid: int, program: Path, data: Path) -> list[str]:
             "--no-new-privs",
         ]
         if capability:
+            # PostgreSQL asks access(2), which forgets capabilities without that bit.
+            drop += ["--securebits=+no_setuid_fixup"]
             drop += [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
         if (
             subprocess.run(

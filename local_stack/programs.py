@@ -50,7 +50,11 @@ def processes(folder: DataDir, *, with_sandbox: bool) -> list[Program]:
     """What is started when the database is ready, in this order."""
     pool = os.environ.get("WORKER_POOL") or "threads"
     concurrency = os.environ.get("WORKER_CONCURRENCY") or "1000"
-    worker = ["worker", "--pool", pool, "--concurrency", concurrency]
+    level = os.environ.get("LOG_LEVEL") or "INFO"
+    worker = [
+        *("worker", "--loglevel", level, "--pool", pool),
+        *("--concurrency", concurrency),
+    ]
     schedule = str(folder.root / "celerybeat-schedule")
     beat = ["beat", "--pidfile=", "--schedule", schedule]
     web = ["-m", "gunicorn", "--config", "gunicorn.conf.py", "bridge_project.wsgi"]

@@ -66,6 +66,8 @@ class LogFollower:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+        for file in self._files:
+            file.close()
 
     def _run(self) -> None:
         while not self._stopping.wait(POLL_S):
@@ -102,6 +104,10 @@ class _FollowedFile:
             for line in lines
         ]
 
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+
     def _open(self) -> BufferedReader | None:
         try:
             return self._path.open("rb")
@@ -120,5 +126,5 @@ class _FollowedFile:
             return True
         if os.fstat(self._handle.fileno()).st_ino == now:
             return False
-        self._handle.close()
+        self.close()
         return True

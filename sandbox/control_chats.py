@@ -167,11 +167,9 @@ async def customer_typing(world: World, request: Request, body: Json) -> Respons
 
 
 async def seen(world: World, request: Request, body: Json) -> Response:
-    """The visitor looks: read receipts, if the setting or ``force`` wants them."""
+    """The visitor looks: one message_updated for each message not seen before."""
     row = _conversation(world, request)
-    count = 0
-    if world.settings.read_receipts or body.get("force"):
-        count = world.chatwoot.messages.seen_by_contact(row)
+    count = world.chatwoot.messages.seen_by_contact(row)
     return JSONResponse({"read": count})
 
 

@@ -21,8 +21,7 @@ _FILES = {
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data: https: http:; "
-        "style-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
+        "default-src 'self'; img-src 'self' data: https: http:; frame-ancestors 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
 }

@@ -35,7 +35,6 @@ class Settings:
     greeting_enabled: bool = False
     greeting_message: str = "Welcome to Sandbox Store! How can we help?"
     email_collect_enabled: bool = False
-    read_receipts: bool = False
     messages_per_minute: int = 200
 
     # Dify

@@ -20,6 +20,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
+from bridge_project.lib.database import release_connection
 from bridge_project.lib.errors import (
     NotFound,
     OutcomeUnknown,
@@ -166,6 +167,7 @@ class JsonApi:
         With `stream` the body is left unread: the caller reads it, closes the response
         and then says so with `tell`.
         """
+        release_connection()
         started = monotonic()
         response: requests.Response | None = None
         error: UpstreamError | None = None

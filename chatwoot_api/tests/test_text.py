@@ -21,7 +21,10 @@ from chatwoot_api.text import liquid_safe, plain_text
         ("<p>Hello</p>", "Hello"),
         ("<p>one</p>\n<p>two</p>", "one\n\ntwo"),
         ("<p>a<br>b</p>", "a  \nb"),
-        ('<p>see <a href="https://x.test/a_b">here</a></p>', "see [here](https://x.test/a_b)"),
+        (
+            '<p>see <a href="https://x.test/a_b">here</a></p>',
+            "see [here](https://x.test/a_b)",
+        ),
         ("<p>5 &lt; 6 &amp; 7</p>", "5 < 6 & 7"),
         ("is a < b and b > c?", "is a < b and b > c?"),
         ("what does <p> mean in HTML", "what does <p> mean in HTML"),

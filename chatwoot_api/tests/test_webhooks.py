@@ -122,9 +122,7 @@ def test_refuses_another_token(token: str) -> None:
 
 def test_refuses_everything_without_any_credential() -> None:
     with pytest.raises(BadSignature):
-        authenticate(
-            b"{}", proof=Proof(), accounts=[ChatwootAccount()], now_s=STAMP
-        )
+        authenticate(b"{}", proof=Proof(), accounts=[ChatwootAccount()], now_s=STAMP)
 
 
 def test_accepts_anything_when_the_account_says_so() -> None:

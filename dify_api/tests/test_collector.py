@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge_project.lib.errors import UpstreamError
@@ -378,7 +378,7 @@ def test_odd_price_costs_nothing_and_loses_nothing(price: Any) -> None:
 
     assert result.answer == "Hi"
     assert result.usage is not None
-    assert result.usage.total_price == (1 if price is True else 0) * 0
+    assert result.usage.total_price == 0
     assert result.usage.total_tokens == 3
 
 
@@ -433,8 +433,10 @@ def test_failure_of_a_flow_keeps_the_reason_for_operators_only() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=8,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2)
+    ),
+    max_leaves=3,
 )
 NAMES = st.sampled_from(
     [
@@ -456,11 +458,15 @@ DATA_KEYS = st.sampled_from(
 EVENTS = st.builds(
     lambda name, own: {**own, "event": name},
     NAMES,
-    st.dictionaries(KEYS, JSON | st.dictionaries(DATA_KEYS, JSON)),
+    st.dictionaries(
+        KEYS, JSON | st.dictionaries(DATA_KEYS, JSON, max_size=3), max_size=4
+    ),
 )
 
 
-@given(events=st.lists(EVENTS, max_size=6), mode=st.sampled_from(list(AppMode)))
+# No deadline: a busy machine is no failure.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(events=st.lists(EVENTS, max_size=4), mode=st.sampled_from(list(AppMode)))
 def test_junk_gives_a_reply_or_an_error_of_ours(
     events: list[dict[str, Any]], mode: AppMode
 ) -> None:

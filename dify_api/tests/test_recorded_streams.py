@@ -14,7 +14,7 @@ from dify_api.failures import (
     InvalidInputs,
 )
 from dify_api.payloads import Outcome
-from dify_api.tests import wire
+from dify_api.tests import recorded
 
 TOGGLED = '{"ok": true, "path": "/api/toggle-status/42/", "code": 200}'
 RETRIES = "Reached maximum retries (0) for URL http://127.0.0.1:8799/status/500"
@@ -179,19 +179,19 @@ LAST_EVENT = {
 
 
 def test_each_recording_has_its_expectation() -> None:
-    assert sorted(EXPECTED) == wire.all_streams()
+    assert sorted(EXPECTED) == recorded.all_streams()
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 0, 1 << 20])
-@pytest.mark.parametrize("name", wire.all_streams())
+@pytest.mark.parametrize("name", recorded.all_streams())
 def test_stream_is_read_as_expected_however_it_is_cut(name: str, size: int) -> None:
     expected = EXPECTED[name]
-    data = wire.stream(name)
+    data = recorded.stream(name)
     mode = "advanced-chat" if isinstance(expected, Unfinished) else expected.mode
 
-    collector = wire.collect(data, mode=mode, size=size)
+    collector = recorded.collect(data, mode=mode, size=size)
 
-    assert asdict(collector.ids) == wire.first_ids(data)
+    assert asdict(collector.ids) == recorded.first_ids(data)
     if isinstance(expected, Unfinished):
         assert not collector.is_finished
         assert not collector.has_ended
@@ -218,9 +218,9 @@ def test_stream_is_read_as_expected_however_it_is_cut(name: str, size: int) -> N
 
 @pytest.mark.parametrize("version", LAST_EVENT)
 def test_chatflow_ends_with_the_later_event_of_either_order(version: str) -> None:
-    data = wire.stream(f"{version}/chat/02_echo_streaming_first_turn")
+    data = recorded.stream(f"{version}/chat/02_echo_streaming_first_turn")
 
-    reply = wire.collect(data, mode="advanced-chat").result()
+    reply = recorded.collect(data, mode="advanced-chat").result()
 
     assert reply.finished_by == LAST_EVENT[version]
     assert reply.outputs["answer"] == "echo: Hello stream 🙂"
@@ -232,18 +232,18 @@ def test_chatflow_ends_with_the_later_event_of_either_order(version: str) -> Non
 @pytest.mark.parametrize("version", LAST_EVENT)
 def test_chatflow_is_read_alike_under_any_chat_mode(version: str, mode: str) -> None:
     """Dify 0.15 does not tell the mode, so it may be stored as a plain chat."""
-    data = wire.stream(f"{version}/chat/04_two_answers_streaming")
+    data = recorded.stream(f"{version}/chat/04_two_answers_streaming")
 
-    reply = wire.collect(data, mode=mode).result()
+    reply = recorded.collect(data, mode=mode).result()
 
     assert reply.answer == "part one qpart two 200\n\n**bold** ünïcödé 🙂"
     assert reply.finished_by == LAST_EVENT[version]
 
 
 def test_agent_steps_are_kept_apart_from_the_answer() -> None:
-    data = wire.stream("0.15.3/llm/07_agent_tool_streaming")
+    data = recorded.stream("0.15.3/llm/07_agent_tool_streaming")
 
-    steps = wire.collect(data, mode="agent-chat").result().steps
+    steps = recorded.collect(data, mode="agent-chat").result().steps
 
     assert [(step.position, step.tool) for step in steps] == [
         (1, "toggle_status"),
@@ -254,9 +254,9 @@ def test_agent_steps_are_kept_apart_from_the_answer() -> None:
 
 
 def test_agent_file_is_a_file_of_the_reply() -> None:
-    data = wire.stream("composed/agent_stream")
+    data = recorded.stream("composed/agent_stream")
 
-    reply = wire.collect(data, mode="agent-chat").result()
+    reply = recorded.collect(data, mode="agent-chat").result()
 
     (file,) = reply.files
     assert file.id == "d8e6c4a2-0b1f-4d3e-95a7-8c6b4f2e1706"
@@ -266,7 +266,9 @@ def test_agent_file_is_a_file_of_the_reply() -> None:
 
 
 def test_price_comes_from_message_end() -> None:
-    reply = wire.collect(wire.stream("composed/chat_stream"), mode="chat").result()
+    reply = recorded.collect(
+        recorded.stream("composed/chat_stream"), mode="chat"
+    ).result()
 
     assert reply.usage is not None
     assert reply.usage.total_price == Decimal("0.0001332")
@@ -275,9 +277,9 @@ def test_price_comes_from_message_end() -> None:
 
 
 def test_price_of_a_workflow_is_added_up_from_its_nodes() -> None:
-    data = wire.stream("composed/workflow_stream")
+    data = recorded.stream("composed/workflow_stream")
 
-    reply = wire.collect(data, mode="workflow").result()
+    reply = recorded.collect(data, mode="workflow").result()
 
     assert reply.usage is not None
     assert reply.usage.total_price == Decimal("0.0000138")
@@ -285,9 +287,9 @@ def test_price_of_a_workflow_is_added_up_from_its_nodes() -> None:
 
 
 def test_pause_says_what_it_waits_for() -> None:
-    data = wire.stream("composed/chatflow_paused")
+    data = recorded.stream("composed/chatflow_paused")
 
-    reply = wire.collect(data, mode="advanced-chat").result()
+    reply = recorded.collect(data, mode="advanced-chat").result()
 
     assert reply.paused
     assert not reply.is_answer

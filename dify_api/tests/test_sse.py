@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dify_api.failures import DifyUnexpectedReply
 from dify_api.sse import SseDecoder
-from dify_api.tests import wire
+from dify_api.tests import recorded
 
 
 def decode(data: bytes, *, size: int = 1 << 20) -> list[bytes]:
     decoder = SseDecoder()
-    events = [
-        event for piece in wire.cut(data, size=size) for event in decoder.feed(piece)
-    ]
-    return events + decoder.end()
+    return feed_all(decoder, recorded.cut(data, size=size)) + decoder.end()
+
+
+def feed_all(decoder: SseDecoder, pieces: Iterable[bytes]) -> list[bytes]:
+    return [event for piece in pieces for event in decoder.feed(piece)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1 << 20])
@@ -65,7 +68,7 @@ def test_event_beyond_the_limit_is_refused(size: int) -> None:
     decoder = SseDecoder(max_frame_bytes=50)
 
     with pytest.raises(DifyUnexpectedReply) as caught:
-        feed_all(decoder, wire.cut(b"data: " + b"x" * 60, size=size))
+        feed_all(decoder, recorded.cut(b"data: " + b"x" * 60, size=size))
 
     assert caught.value.code == "event_too_large"
 
@@ -85,6 +88,7 @@ def test_limit_is_for_each_event_anew() -> None:
     assert events == [b"12345678"] * 10
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     frames=st.lists(
         st.text(st.characters(exclude_characters="\r\n"), min_size=1), max_size=5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -26,9 +27,14 @@ def test_stack_heals_itself_stops_cleanly_and_continues(tmp_path: Path) -> None:
     with running_stack(folder) as stack:
         assert set(stack.pids()) == EVERY
         assert _health(stack)["status"] == "healthy"
-        for name in sorted(EVERY):
-            stack.kill(name)
-        wait_until(lambda: set(stack.pids()) == EVERY, patience_s=60, what="all to run")
+        first = stack.pids()
+        for pid in first.values():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(
+            lambda: _all_are_new(stack.pids(), first),
+            patience_s=60,
+            what="their return",
+        )
         wait_until(lambda: _is_healthy(stack), patience_s=60, what="health to return")
         with psycopg.connect(stack.database_url) as db:
             db.execute("CREATE TABLE kept AS SELECT 1 AS one")
@@ -42,6 +48,10 @@ def test_stack_heals_itself_stops_cleanly_and_continues(tmp_path: Path) -> None:
         with psycopg.connect(again.database_url) as db:
             assert db.execute("SELECT one FROM kept").fetchone() == (1,)
         assert _version_from_exec(folder) == "(1,)"
+
+
+def _all_are_new(now: dict[str, int], before: dict[str, int]) -> bool:
+    return set(now) == EVERY and not set(now.values()) & set(before.values())
 
 
 def _health(stack: RunningStack) -> dict[str, str]:

@@ -37,8 +37,9 @@ def supervision(tmp_path: Path) -> Iterator[Supervision]:
 
 
 def _pid(supervision: Supervision) -> int:
-    """The pid of the sleeper, 0 while it does not run."""
-    return states(supervision.socket)["sleeper"].pid
+    """The pid of the sleeper, 0 while it does not run (for a second at least)."""
+    state = states(supervision.socket)["sleeper"]
+    return state.pid if state.name == "RUNNING" else 0
 
 
 def test_killed_program_comes_back(supervision: Supervision) -> None:

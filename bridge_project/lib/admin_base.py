@@ -1,0 +1,209 @@
+"""What every admin page is made of: read-only pages, badges, links, bounded counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import unfold.admin
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import connections
+from django.db.models import CASCADE, Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise, cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from bridge_project.lib.types import JsonValue
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+if TYPE_CHECKING:
+
+    class _UnfoldAdmin(admin.ModelAdmin[ModelT]):
+        pass
+
+else:
+
+    class _UnfoldAdmin(unfold.admin.ModelAdmin):
+        def __class_getitem__(cls, model: object) -> type[_UnfoldAdmin]:
+            return cls
+
+
+# Unfold's label, with its own classes, so that both look the same in light and dark.
+_BADGE = (
+    "inline-block font-semibold rounded-default text-[11px] whitespace-nowrap h-6 "
+    "leading-6 px-2 "
+)
+_TONES = {
+    "good": "bg-green-100 text-green-700 dark:bg-green-500/20 dark:text-green-400",
+    "busy": "bg-blue-100 text-blue-700 dark:bg-blue-500/20 dark:text-blue-400",
+    "warn": "bg-orange-100 text-orange-700 dark:bg-orange-500/20 dark:text-orange-400",
+    "bad": "bg-red-100 text-red-700 dark:bg-red-500/20 dark:text-red-400",
+    "calm": "bg-base-500/8 text-base-700 dark:bg-base-500/20 dark:text-base-200",
+}
+NOTHING = "–"
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg] # not generic at runtime
+    """Counts at most `LIMIT` rows, so that a million rows cost no more than that.
+
+    What is beyond is reached by search and filters. `about` is PostgreSQL's own
+    estimate of the whole table, for lists that are not filtered.
+    """
+
+    LIMIT = 5000
+    template_name = "admin/bounded_pagination.html"
+
+    @cached_property
+    def counted(self) -> int:
+        """The exact number of rows, or one more than `LIMIT`."""
+        rows = self.object_list
+        if not isinstance(rows, QuerySet):
+            return len(rows)
+        return rows.order_by().values("pk")[: self.LIMIT + 1].count()
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows that can be paged through."""
+        return min(self.counted, self.LIMIT)
+
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether there are more rows than can be paged through."""
+        return self.counted > self.LIMIT
+
+    @cached_property
+    def about(self) -> int | None:
+        """An estimate of all rows; None where it would be wrong or is not known."""
+        rows = self.object_list
+        if not self.is_cut or not isinstance(rows, QuerySet) or rows.query.where:
+            return None
+        with connections[rows.db].cursor() as cursor:
+            cursor.execute(
+                "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass",
+                [rows.model._meta.db_table],
+            )
+            found = cursor.fetchone()
+        return int(found[0]) if found and found[0] > self.LIMIT else None
+
+
+class BridgeAdmin(_UnfoldAdmin[ModelT]):
+    """The look that all our lists share."""
+
+    list_per_page = 50
+    show_full_result_count = False
+    list_fullwidth = True
+    empty_value_display = NOTHING
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        """Keep what history hangs on: deleting it would delete the history."""
+        allowed = super().has_delete_permission(request, obj)  # type: ignore[arg-type]
+        return allowed and not (obj is not None and _has_dependants(obj))
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Leave out the bulk deletion, which asks no row for its permission."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+
+class ReadOnlyAdmin(BridgeAdmin[ModelT]):
+    """History: to be looked at, by nobody to be changed."""
+
+    paginator = BoundedPaginator
+
+    def has_add_permission(self, request: HttpRequest, *args: object) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+
+def badge(text: str | Promise, *, tone: str) -> SafeString:
+    """Return a coloured label; tones: good, busy, warn, bad, calm."""
+    return format_html('<span class="{}">{}</span>', _BADGE + _TONES[tone], text)
+
+
+def json_block(value: JsonValue) -> SafeString:
+    """Return JSON as a person reads it."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return format_html('<pre class="bridge-pre">{}</pre>', text)
+
+
+def text_block(text: str) -> SafeString:
+    """Return a text with its own line breaks."""
+    if not text:
+        return format_html("{}", NOTHING)
+    return format_html('<div class="bridge-text">{}</div>', text)
+
+
+def admin_url(row: Model) -> str:
+    """Return the address of the row's own page."""
+    opts = row._meta
+    return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[row.pk])
+
+
+def list_url(model: type[Model], **filters: object) -> str:
+    """Return the address of the model's list, filtered."""
+    opts = model._meta
+    query = "&".join(f"{name}={value}" for name, value in filters.items())
+    address = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+    return f"{address}?{query}" if query else address
+
+
+def admin_link(row: Model | None, *, text: str = "") -> SafeString:
+    """Return a link to the row's own page."""
+    if row is None:
+        return format_html("{}", NOTHING)
+    return format_html(
+        '<a class="text-link" href="{}">{}</a>', admin_url(row), text or str(row)
+    )
+
+
+def outside_link(url: str, *, text: str | Promise) -> SafeString:
+    """Return a link that opens another site in a tab of its own."""
+    return format_html(
+        '<a class="text-link" href="{}" target="_blank" rel="noopener noreferrer">{}'
+        '<span class="material-symbols-outlined bridge-outside" aria-hidden="true">'
+        "open_in_new</span></a>",
+        url,
+        text,
+    )
+
+
+def shortened(text: str, *, max_chars: int = 80) -> str:
+    """Return the beginning of a text on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
+
+
+def fields_of(model: type[Model], *, without: Sequence[str] = ()) -> list[str]:
+    """Return the names of a model's own fields in their order."""
+    return [f.name for f in model._meta.fields if f.name not in without]
+
+
+def _has_dependants(row: Model) -> bool:
+    """Tell whether deleting the row would take other rows along."""
+    return any(
+        relation.related_model._base_manager.filter(  # type: ignore[union-attr]
+            **{relation.field.name: row}
+        ).exists()
+        for relation in row._meta.related_objects
+        if getattr(relation, "on_delete", None) is CASCADE
+        and relation.field.concrete
+        and not relation.field.many_to_many
+        and not relation.related_model._meta.auto_created  # type: ignore[union-attr]
+    )

@@ -1,0 +1,224 @@
+"""Chatwoot accounts, with secrets that can be replaced but not read, and inboxes."""
+
+from __future__ import annotations
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from bridge_project.lib.admin_base import (
+    BridgeAdmin,
+    ReadOnlyAdmin,
+    admin_link,
+    badge,
+)
+from bridge_project.lib.secret_fields import SecretFormMixin
+from chatwoot_api.models import ChatwootAccount, Health, Inbox
+
+HEALTH_TONES = {
+    Health.UNKNOWN: "calm",
+    Health.OK: "good",
+    Health.FAILING: "warn",
+    Health.REFUSED: "bad",
+}
+SECRETS = (
+    "bot_token",
+    "admin_token",
+    "webhook_secret",
+    "previous_webhook_secret",
+    "webhook_token",
+)
+# What Chatwoot's health depends on: with another value it has to be found out anew.
+REACHED_BY = frozenset({"base_url", "account_id", "bot_token", "admin_token"})
+
+
+class ChatwootAccountForm(SecretFormMixin, forms.ModelForm):  # type: ignore[misc,type-arg]
+    """An account; its five secrets are write-only."""
+
+    secret_names = SECRETS
+
+    class Meta:
+        model = ChatwootAccount
+        fields = ("name", "key", "base_url", "account_id", *SECRETS, "allow_unsigned")
+
+
+@admin.register(ChatwootAccount)
+class ChatwootAccountAdmin(BridgeAdmin[ChatwootAccount]):
+    """Where Chatwoot is, and how it and the bridge know each other."""
+
+    form = ChatwootAccountForm
+    list_display = ("name", "state", "server", "account_id", "webhooks", "key")
+    search_fields = ("name", "key", "base_url")
+    ordering = ("name", "pk")
+    prepopulated_fields = {"key": ("name",)}
+    readonly_fields = (
+        "webhook_address",
+        "state",
+        "last_error",
+        "last_error_at",
+        "created_at",
+        "updated_at",
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "key", "base_url", "account_id")}),
+        (
+            _("What the bridge may do in Chatwoot"),
+            {
+                "description": _(
+                    "Tokens are stored encrypted and never shown again, only replaced."
+                ),
+                "fields": ("bot_token", "admin_token"),
+            },
+        ),
+        (
+            _("How Chatwoot reaches the bridge"),
+            {
+                "description": _(
+                    "Enter the address in Chatwoot as the webhook URL of the agent "
+                    "bot, and the secret that Chatwoot shows there below. One of "
+                    "webhook secret and webhook token is enough."
+                ),
+                "fields": (
+                    "webhook_address",
+                    "webhook_secret",
+                    "previous_webhook_secret",
+                    "webhook_token",
+                    "allow_unsigned",
+                ),
+            },
+        ),
+        (
+            _("How it goes"),
+            {
+                "fields": (
+                    "state",
+                    "last_error",
+                    "last_error_at",
+                    "created_at",
+                    "updated_at",
+                )
+            },
+        ),
+    )
+
+    @admin.display(description=_("health"))
+    def state(self, account: ChatwootAccount) -> SafeString:
+        return badge(
+            account.get_health_display(), tone=HEALTH_TONES[Health(account.health)]
+        )
+
+    @admin.display(description=_("address"))
+    def server(self, account: ChatwootAccount) -> str:
+        return account.server_url()
+
+    @admin.display(description=_("webhooks"))
+    def webhooks(self, account: ChatwootAccount) -> SafeString:
+        if account.allow_unsigned:
+            return badge(_("accepted from anybody"), tone="bad")
+        if account.secrets():
+            return badge(_("signed"), tone="good")
+        if account.webhook_token:
+            return badge(_("with a token"), tone="good")
+        return badge(_("all refused"), tone="warn")
+
+    @admin.display(description=_("webhook address"))
+    def webhook_address(self, account: ChatwootAccount) -> SafeString:
+        """Show what to enter in Chatwoot, but never the token itself."""
+        shared = settings.PUBLIC_URL + reverse("chatwoot-webhook")
+        lines = [format_html('<code class="bridge-code">{}</code>', shared)]
+        if account.webhook_token:
+            lines.append(
+                format_html(
+                    "<p>{} <code class='bridge-code'>{}?token=…</code></p>",
+                    gettext("For Chatwoot versions that cannot sign:"),
+                    shared,
+                )
+            )
+        if account.key:
+            own = reverse("chatwoot-webhook-of-account", args=[account.key])
+            lines.append(
+                format_html(
+                    "<p>{} <code class='bridge-code'>{}</code></p>",
+                    gettext("For this account alone:"),
+                    settings.PUBLIC_URL + own,
+                )
+            )
+        return format_html("{}" * len(lines), *lines)
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: ChatwootAccount,
+        form: ModelForm[ChatwootAccount],
+        change: bool,
+    ) -> None:
+        """Forget the old health with the old token; warn about open doors."""
+        if change and REACHED_BY & set(form.changed_data):
+            obj.health = Health.UNKNOWN
+            obj.last_error, obj.last_error_at = "", None
+        super().save_model(request, obj, form, change)
+        if not obj.allow_unsigned and not obj.secrets() and not obj.webhook_token:
+            self.message_user(
+                request,
+                gettext(
+                    "Neither a webhook secret nor a webhook token is set, so every "
+                    "webhook of this account is refused. Enter one of them."
+                ),
+                messages.WARNING,
+            )
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
+    ) -> object:
+        """Warn on the page of an account that takes webhooks from anybody."""
+        response = super().changeform_view(request, object_id, form_url, extra_context)
+        if request.method == "GET" and object_id:
+            account = self.get_object(request, object_id)
+            if account is not None and account.allow_unsigned:
+                self.message_user(request, OPEN_DOOR, messages.WARNING)
+        return response
+
+
+OPEN_DOOR = _(
+    "This account accepts unsigned webhooks: anybody who reaches the address can make "
+    "the bot speak. Enter the webhook secret, or use the webhook token, and switch "
+    "“accept unsigned webhooks” off."
+)
+
+
+@admin.register(Inbox)
+class InboxAdmin(ReadOnlyAdmin[Inbox]):
+    """The inboxes that webhooks have named so far."""
+
+    list_display = ("label", "account_link", "kind", "chatwoot_inbox_id")
+    list_filter = ("account",)
+    ordering = ("account__name", "name", "pk")
+    search_fields = ("name", "chatwoot_inbox_id")
+    fields = ("label", "account_link", "kind", "chatwoot_inbox_id")
+
+    @admin.display(description=_("name"), ordering="name")
+    def label(self, inbox: Inbox) -> str:
+        return str(inbox)
+
+    @admin.display(description=_("account"))
+    def account_link(self, inbox: Inbox) -> SafeString:
+        return admin_link(inbox.account)
+
+    @admin.display(description=_("channel"), ordering="channel")
+    def kind(self, inbox: Inbox) -> str:
+        return inbox.channel.removeprefix("Channel::")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Inbox]:
+        return super().get_queryset(request).select_related("account")

@@ -1,0 +1,186 @@
+"""Conversations: what we last heard of each, with its turns and events."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from bridge_project.lib.admin_base import (
+    NOTHING,
+    ReadOnlyAdmin,
+    admin_link,
+    json_block,
+    list_url,
+)
+from conversations.admin.base import (
+    action_badge,
+    chatwoot_link,
+    conversation_badge,
+    elapsed,
+    event_badge,
+    number_in,
+    turn_badge,
+)
+from conversations.models import Conversation, Turn, WebhookEvent
+
+LATEST = 20
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin[Conversation]):
+    """The mirror of Chatwoot's conversations."""
+
+    list_display = (
+        "number",
+        "state",
+        "contact",
+        "inbox_name",
+        "assignee",
+        "team_name",
+        "last_customer_message_at",
+        "last_bot_message_at",
+        "last_human_message_at",
+        "in_chatwoot",
+    )
+    list_filter = ("status", "inbox", "account", "updated_at")
+    ordering = ("-updated_at",)
+    sortable_by = ()
+    search_fields = ("contact_name",)
+    search_help_text = _("Conversation number or contact's name")
+    change_form_template = "admin/conversations/conversation/change_form.html"
+
+    @admin.display(description=_("conversation"))
+    def number(self, conversation: Conversation) -> str:
+        return str(conversation)
+
+    @admin.display(description=_("status"))
+    def state(self, conversation: Conversation) -> SafeString:
+        return conversation_badge(conversation)
+
+    @admin.display(description=_("contact"))
+    def contact(self, conversation: Conversation) -> str:
+        return _contact(conversation)
+
+    @admin.display(description=_("inbox"))
+    def inbox_name(self, conversation: Conversation) -> str:
+        return str(conversation.inbox or NOTHING)
+
+    @admin.display(description=_("assignee"))
+    def assignee(self, conversation: Conversation) -> str:
+        return _assignee(conversation)
+
+    @admin.display(description=_("Chatwoot"))
+    def in_chatwoot(self, conversation: Conversation) -> SafeString:
+        return chatwoot_link(conversation)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        return super().get_queryset(request).select_related("account", "inbox")
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Conversation],
+        search_term: str,
+    ) -> tuple[QuerySet[Conversation], bool]:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        found = Q(contact_name__icontains=text)
+        number = number_in(text)
+        if number is not None:
+            found |= Q(chatwoot_conversation_id=number)
+        return queryset.filter(found), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
+    ) -> HttpResponse:
+        """Show the conversation with its latest turns and events."""
+        conversation = self.get_object(request, object_id)
+        story = _story(conversation) if conversation is not None else {}
+        return super().change_view(
+            request, object_id, form_url, {**story, **(extra_context or {})}
+        )
+
+
+def _contact(conversation: Conversation) -> str:
+    number = conversation.chatwoot_contact_id
+    return conversation.contact_name or (NOTHING if number is None else f"#{number}")
+
+
+def _assignee(conversation: Conversation) -> str:
+    if conversation.chatwoot_assignee_id is None:
+        return NOTHING
+    name = conversation.assignee_name or f"#{conversation.chatwoot_assignee_id}"
+    is_human = conversation.assignee_kind == "user"
+    return name if is_human else gettext("%(name)s (bot)") % {"name": name}
+
+
+def _story(conversation: Conversation) -> dict[str, object]:
+    return {
+        "conversation": conversation,
+        "title": gettext("Conversation %(number)s") % {"number": conversation},
+        "subtitle": None,
+        "state": conversation_badge(conversation),
+        "contact": _contact(conversation),
+        "assignee": _assignee(conversation),
+        "inbox_link": admin_link(conversation.inbox),
+        "account_link": admin_link(conversation.account),
+        "chatwoot_link": chatwoot_link(conversation),
+        "attributes": [
+            (title, json_block(value))
+            for title, value in (
+                (gettext("Custom attributes"), conversation.custom_attributes),
+                (
+                    gettext("The contact's custom attributes"),
+                    conversation.contact_custom_attributes,
+                ),
+                (gettext("Additional attributes"), conversation.additional_attributes),
+            )
+            if value
+        ],
+        "turns": _turns(conversation),
+        "all_turns": list_url(Turn, conversation__id__exact=conversation.pk),
+        "events": _events(conversation),
+        "all_events": list_url(WebhookEvent, conversation__id__exact=conversation.pk),
+        "memories": [
+            (memory, admin_link(memory))
+            for memory in conversation.dify_conversations.select_related(
+                "app"
+            ).order_by("-pk")[:LATEST]
+        ],
+    }
+
+
+def _turns(conversation: Conversation) -> list[dict[str, object]]:
+    rows = conversation.turns.select_related("bot").order_by("-pk")[:LATEST]
+    return [
+        {
+            "turn": turn,
+            "link": admin_link(turn, text=gettext("Turn %(id)s") % {"id": turn.pk}),
+            "state": turn_badge(turn),
+            "bot": admin_link(turn.bot),
+            "took": elapsed(turn.created_at, turn.finished_at),
+        }
+        for turn in rows
+    ]
+
+
+def _events(conversation: Conversation) -> list[dict[str, object]]:
+    rows = conversation.events.defer("payload").order_by("-pk")[:LATEST]
+    return [
+        {
+            "event": event,
+            "link": admin_link(event, text=event.name),
+            "state": event_badge(event),
+            "decision": action_badge(event),
+        }
+        for event in rows
+    ]

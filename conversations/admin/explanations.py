@@ -1,0 +1,177 @@
+"""What each reason and state means for a support lead, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from conversations.models import Reason, Turn, WebhookEvent
+
+# Reasons of events and of turns that were not answered.
+REASONS: Mapping[str, Promise] = {
+    Reason.CUSTOMER_MESSAGE: _(
+        "A customer wrote, and the bot owes an answer. The turn tells what became of "
+        "it."
+    ),
+    Reason.CONVERSATION_EVENT: _(
+        "Chatwoot reported a change of the conversation: status, assignee, labels. The "
+        "bridge took note of it; there is nothing to answer."
+    ),
+    Reason.TYPING: _("Somebody began or stopped typing. There is nothing to answer."),
+    Reason.CONTACT_EVENT: _(
+        "Chatwoot reported a new or changed contact. There is nothing to answer."
+    ),
+    Reason.WIDGET_OPENED: _(
+        "A visitor opened the chat widget, but has not written anything yet."
+    ),
+    Reason.MESSAGE_UPDATED: _(
+        "A message that is already known was edited, delivered, read or deleted. The "
+        "bot answers messages once, when they arrive."
+    ),
+    Reason.AUTOMATION_EVENT: _(
+        "An automation rule or a macro of Chatwoot called the bridge. The customer's "
+        "message comes in an event of its own."
+    ),
+    Reason.UNKNOWN_EVENT: _(
+        "This version of the bridge does not know this kind of event and kept it for "
+        "the record. Usually nothing is to be done; if customers wait because of it, "
+        "look for a newer version of the bridge."
+    ),
+    Reason.UNKNOWN_ACCOUNT: _(
+        "The webhook carried a valid signature or token, but names a Chatwoot account "
+        "that is not set up here. Check the account number at the Chatwoot account, or "
+        "add the missing account."
+    ),
+    Reason.PRIVATE_NOTE: _(
+        "A private note of an agent. Customers do not see notes, so the bot does not "
+        "answer them."
+    ),
+    Reason.OWN_MESSAGE: _(
+        "Chatwoot reported a message that the bot itself had posted. It must not "
+        "answer itself."
+    ),
+    Reason.OTHER_BOT: _("Another bot, such as Chatwoot's Captain, wrote this message."),
+    Reason.HUMAN_REPLY: _(
+        "A human agent answered the customer. Whatever the bot still owed for earlier "
+        "messages is dropped: a human wins."
+    ),
+    Reason.AUTOMATION_MESSAGE: _(
+        "An automation rule or a campaign sent this message. It is not from the "
+        "customer."
+    ),
+    Reason.WIDGET_MESSAGE: _(
+        "Chatwoot's widget wrote this by itself: a greeting, a request for the e-mail "
+        "address, a survey. It is not from the customer."
+    ),
+    Reason.ACTIVITY: _(
+        "A grey activity line, such as “assigned to Anna”. There is nothing to answer."
+    ),
+    Reason.DUPLICATE_MESSAGE: _(
+        "The same message had already arrived, usually because both the agent bot and "
+        "an account webhook call the bridge. It is answered once. To save traffic, "
+        "remove one of the two webhooks in Chatwoot."
+    ),
+    Reason.NO_BOT_FOR_INBOX: _(
+        "No bot answers the inbox of this conversation. Add the inbox to a bot, or "
+        "make a bot for the account."
+    ),
+    Reason.BOT_DISABLED: _(
+        "The bot of this inbox is switched off. Switch it on to have new messages "
+        "answered; this one is left to the humans."
+    ),
+    Reason.BOT_HAS_NO_APP: _(
+        "The bot of this inbox has no Dify app to ask. Choose one at the bot."
+    ),
+    Reason.CONTACT_BLOCKED: _(
+        "The contact is blocked in Chatwoot, so the bot does not answer. Unblock the "
+        "contact there if that is not wanted."
+    ),
+    Reason.STATUS_NOT_ALLOWED: _(
+        "The conversation was in a status in which this bot stays silent; normally it "
+        "speaks only in “pending”. Set the conversation to “pending” in Chatwoot to "
+        "give it back to the bot, or allow further statuses at the bot."
+    ),
+    Reason.HUMAN_HAS_TAKEN_OVER: _(
+        "A human agent has answered the customer since, and a human wins. The bot "
+        "answers again when the customer writes the next time, if the status allows "
+        "it."
+    ),
+    Reason.EMPTY_MESSAGE: _(
+        "The message has neither text nor a file, so there is nothing to ask Dify."
+    ),
+    Reason.TOO_OLD: _(
+        "When the bridge got to see the message it was older than the bot is allowed "
+        "to answer, usually after an outage. A human should look at the conversation. "
+        "The limit is set at the bot."
+    ),
+    Reason.ANSWERED: _("The answer was posted in Chatwoot."),
+    Reason.CONVERSATION_GONE: _(
+        "The conversation was deleted in Chatwoot before it could be answered."
+    ),
+    Reason.EMPTY_ANSWER: _(
+        "Dify ran without an error, but its answer was empty. Look at the run in "
+        "Dify's log: which node should have given the text?"
+    ),
+    Reason.DIFY_PAUSED: _(
+        "The Dify flow stopped to wait for somebody to fill in a form, which customers "
+        "cannot do. Remove the human input node from the flow, or give it a default."
+    ),
+    Reason.DIFY_FAILED: _(
+        "Dify could not answer, also when asked again. The error of the run tells "
+        "what it said; the health of the Dify app shows whether it works by now."
+    ),
+    Reason.CHATWOOT_FAILED: _(
+        "Chatwoot did not take the answer. The calls below show what it said. Often "
+        "the bot's token is wrong, or the bot is not linked to the inbox."
+    ),
+    Reason.OUTCOME_UNKNOWN: _(
+        "The connection broke while the answer was being posted, and the bridge could "
+        "not find out whether it arrived. To not answer twice it left the customer to "
+        "a human. With an administrator's token at the Chatwoot account the bridge can "
+        "look it up."
+    ),
+    Reason.CONFIGURATION: _(
+        "A setting is missing or contradicts another. The error names it; correct it "
+        "at the bot, the Chatwoot account or the Dify app."
+    ),
+    Reason.INTERNAL_ERROR: _(
+        "The bridge itself failed. The error and the log of the worker tell where; "
+        "please report it to whoever runs the bridge."
+    ),
+}
+
+EVENT_STATES: Mapping[str, Promise] = {
+    WebhookEvent.Status.RECEIVED: _(
+        "Stored, but not looked at yet. This takes seconds; if it takes minutes, no "
+        "worker is running."
+    ),
+    WebhookEvent.Status.PROCESSED: _("Decided; the reason tells what and why."),
+    WebhookEvent.Status.FAILED: _(
+        "The bridge tried several times and could not process this event, so a message "
+        "in it was not answered. The error tells why; please report it to whoever runs "
+        "the bridge, and look at the conversation in Chatwoot."
+    ),
+}
+
+TURN_STATES: Mapping[str, Promise] = {
+    Turn.Status.COLLECTING: _("Waiting for a worker to take it, within seconds."),
+    Turn.Status.RUNNING: _("Dify is being asked, or the answer is being posted."),
+    Turn.Status.RETRYING: _(
+        "An attempt failed. The bridge tries again by itself at the time shown."
+    ),
+    Turn.Status.UNKNOWN: _(
+        "The connection broke while a message was being posted. The bridge is finding "
+        "out whether it arrived, so that nothing is said twice."
+    ),
+    Turn.Status.ANSWERED: _("The customer has an answer."),
+    Turn.Status.SKIPPED: _("Deliberately not answered; the reason tells why."),
+    Turn.Status.HANDED_OVER: _(
+        "The bot could not answer and handed the conversation to the humans."
+    ),
+    Turn.Status.FAILED: _(
+        "The bot could neither answer nor hand the conversation over, since Chatwoot "
+        "did not take it. A person must look at the conversation now."
+    ),
+}

@@ -1,0 +1,130 @@
+"""Runs: the tries of Dify apps."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from bridge_project.lib.admin_base import (
+    NOTHING,
+    ReadOnlyAdmin,
+    admin_link,
+    shortened,
+)
+from conversations.admin.base import (
+    conversation_link,
+    number_in,
+    run_badge,
+    seconds,
+    turn_link,
+)
+from conversations.admin.story import CallView, RunView
+from conversations.models import PipelineRun
+
+
+@admin.register(PipelineRun)
+class PipelineRunAdmin(ReadOnlyAdmin[PipelineRun]):
+    """Which question went to which app, and what came back."""
+
+    list_display = (
+        "number",
+        "started",
+        "state",
+        "app",
+        "asked",
+        "took",
+        "total_tokens",
+        "error_code",
+        "of_turn",
+    )
+    list_display_links = ("number", "started")
+    list_filter = ("status", "dify_app", "started_at")
+    ordering = ("-id",)
+    sortable_by = ()
+    search_fields = ("id",)
+    search_help_text = _("Conversation or run number, an id of Dify's")
+    change_form_template = "admin/conversations/pipelinerun/change_form.html"
+
+    @admin.display(description=_("run"))
+    def number(self, run: PipelineRun) -> str:
+        return f"{run.pk}"
+
+    @admin.display(description=_("started"))
+    def started(self, run: PipelineRun) -> object:
+        return run.started_at
+
+    @admin.display(description=_("state"))
+    def state(self, run: PipelineRun) -> SafeString:
+        return run_badge(run)
+
+    @admin.display(description=_("Dify app"))
+    def app(self, run: PipelineRun) -> SafeString:
+        return admin_link(run.dify_app)
+
+    @admin.display(description=_("question"))
+    def asked(self, run: PipelineRun) -> str:
+        return shortened(run.query, max_chars=60) or NOTHING
+
+    @admin.display(description=_("took"))
+    def took(self, run: PipelineRun) -> str:
+        return seconds(run.duration_ms)
+
+    @admin.display(description=_("turn"))
+    def of_turn(self, run: PipelineRun) -> SafeString:
+        return turn_link(run.turn)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PipelineRun]:
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("dify_app", "turn__conversation__account")
+        )
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[PipelineRun],
+        search_term: str,
+    ) -> tuple[QuerySet[PipelineRun], bool]:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        number = number_in(text)
+        if number is not None:
+            conversation = "turn__conversation__chatwoot_conversation_id"
+            return queryset.filter(Q(pk=number) | Q(**{conversation: number})), False
+        return queryset.filter(
+            Q(dify_conversation_id=text)
+            | Q(dify_message_id=text)
+            | Q(dify_task_id=text)
+            | Q(dify_workflow_run_id=text)
+        ), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
+    ) -> HttpResponse:
+        """Show the run as its turn's page does."""
+        run = self.get_object(request, object_id)
+        story: dict[str, object] = {}
+        if run is not None:
+            story = {
+                "title": gettext("Run %(id)s") % {"id": run.pk},
+                "subtitle": None,
+                "run_view": RunView(run),
+                "turn_link": turn_link(run.turn),
+                "conversation_link": conversation_link(run.turn.conversation),
+                "calls": [
+                    CallView(call) for call in run.calls.order_by("created_at", "pk")
+                ],
+            }
+        return super().change_view(
+            request, object_id, form_url, {**story, **(extra_context or {})}
+        )

@@ -1,0 +1,131 @@
+"""Rows of a turn as its page shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from bridge_project.lib.admin_base import (
+    NOTHING,
+    admin_link,
+    admin_url,
+    badge,
+    json_block,
+)
+from chatwoot_api.payloads import Attachment
+from conversations.admin.base import run_badge, seconds
+from conversations.admin.event import message_of
+from conversations.models import (
+    OutgoingMessage,
+    PipelineRun,
+    Turn,
+    UpstreamCall,
+    WebhookEvent,
+)
+
+
+class MessageView:
+    """A customer's message, from the event that brought it."""
+
+    def __init__(self, event: WebhookEvent) -> None:
+        message = message_of(event.payload)
+        self.event = event
+        self.url = admin_url(event)
+        self.text = message.text.strip() if message else ""
+        self.sender = message.sender.name if message else ""
+        self.attachments: tuple[Attachment, ...] = (
+            message.attachments if message else ()
+        )
+
+    @property
+    def at(self) -> datetime:
+        return self.event.received_at
+
+
+class RunView:
+    """One try of a Dify app."""
+
+    def __init__(self, run: PipelineRun) -> None:
+        self.run = run
+        self.url = admin_url(run)
+        self.app = admin_link(run.dify_app)
+        self.state = run_badge(run)
+        self.inputs = json_block(run.inputs)
+        self.took = seconds(run.duration_ms)
+        self.first_event = seconds(run.first_event_ms)
+        self.first_text = seconds(run.first_text_ms)
+
+    @property
+    def outcome(self) -> str:
+        """What Dify said of the run's end, in words."""
+        names = {
+            "answered": gettext("answered"),
+            "stopped": gettext("stopped"),
+            "paused": gettext("waits for a human"),
+        }
+        return names.get(self.run.outcome, self.run.outcome) or NOTHING
+
+    @property
+    def cost(self) -> str:
+        """The price with its currency; Dify's trailing zeros are left out."""
+        price = self.run.total_price
+        if price is None:
+            return NOTHING
+        amount = f"{price:f}".rstrip("0").rstrip(".") if "." in f"{price:f}" else price
+        return f"{amount} {self.run.currency}".strip()
+
+    @property
+    def ids(self) -> list[tuple[str, str]]:
+        """What Dify calls the run, for a look into its log."""
+        run = self.run
+        return [
+            (label, value)
+            for label, value in (
+                (gettext("Dify conversation"), run.dify_conversation_id),
+                (gettext("Dify message"), run.dify_message_id),
+                (gettext("Dify task"), run.dify_task_id),
+                (gettext("Dify workflow run"), run.dify_workflow_run_id),
+                (gettext("User in Dify"), run.dify_user),
+            )
+            if value
+        ]
+
+
+class PostView:
+    """A message that the bridge posted, or was about to."""
+
+    def __init__(self, post: OutgoingMessage, *, turn: Turn) -> None:
+        self.post = post
+        self.url = admin_url(post)
+        self.state = post_badge(post, is_over=turn.finished_at is not None)
+
+
+def post_badge(post: OutgoingMessage, *, is_over: bool) -> SafeString:
+    """Return how far the post got."""
+    if post.posted_at:
+        return badge(gettext("posted"), tone="good")
+    if post.attempted_at:
+        return badge(gettext("not known whether it arrived"), tone="warn")
+    if is_over:
+        return badge(gettext("never posted"), tone="calm")
+    return badge(gettext("about to be posted"), tone="busy")
+
+
+class CallView:
+    """An HTTP call to Chatwoot or Dify."""
+
+    def __init__(self, call: UpstreamCall) -> None:
+        self.call = call
+        self.service = call.service.capitalize()
+        self.took = seconds(call.duration_ms)
+        self.status = call_badge(call)
+
+
+def call_badge(call: UpstreamCall) -> SafeString:
+    """Return the HTTP status as a label; red where the call failed."""
+    if call.http_status is None:
+        return badge(gettext("no answer"), tone="bad")
+    failed = bool(call.error_code) or call.http_status >= 400
+    return badge(str(call.http_status), tone="bad" if failed else "good")

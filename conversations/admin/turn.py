@@ -1,0 +1,160 @@
+"""Turns: one customer's question from its messages to its answer, on one page."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from bridge_project.lib.admin_base import NOTHING, ReadOnlyAdmin, admin_link
+from conversations.admin.base import (
+    chatwoot_link,
+    conversation_badge,
+    conversation_link,
+    elapsed,
+    number_in,
+    turn_badge,
+)
+from conversations.admin.explanations import REASONS, TURN_STATES
+from conversations.admin.filters import DropdownFilter
+from conversations.admin.story import CallView, MessageView, PostView, RunView
+from conversations.models import Turn, WebhookEvent
+
+# Counted for the rows of the page alone; a join would group the whole table.
+_MESSAGE_COUNT = (
+    WebhookEvent.objects.filter(turn=OuterRef("pk"))
+    .order_by()
+    .values("turn")
+    .annotate(count=Count("pk"))
+    .values("count")
+)
+
+
+@admin.register(Turn)
+class TurnAdmin(ReadOnlyAdmin[Turn]):
+    """What the bridge owed to customers, and what became of it."""
+
+    list_display = (
+        "number",
+        "created",
+        "state",
+        "reason_in_words",
+        "conversation_number",
+        "bot_link",
+        "messages",
+        "attempts",
+        "time_to_answer",
+    )
+    list_display_links = ("number", "created")
+    list_filter = ("status", ("reason", DropdownFilter), "bot", "created_at")
+    ordering = ("-id",)
+    sortable_by = ()
+    search_fields = ("id",)
+    search_help_text = _("Conversation or turn number")
+    change_form_template = "admin/conversations/turn/change_form.html"
+
+    @admin.display(description=_("turn"))
+    def number(self, turn: Turn) -> str:
+        return f"{turn.pk}"
+
+    @admin.display(description=_("created"))
+    def created(self, turn: Turn) -> object:
+        return turn.created_at
+
+    @admin.display(description=_("state"))
+    def state(self, turn: Turn) -> SafeString:
+        return turn_badge(turn)
+
+    @admin.display(description=_("reason"))
+    def reason_in_words(self, turn: Turn) -> str:
+        return turn.get_reason_display() or NOTHING
+
+    @admin.display(description=_("conversation"))
+    def conversation_number(self, turn: Turn) -> SafeString:
+        return conversation_link(turn.conversation)
+
+    @admin.display(description=_("bot"))
+    def bot_link(self, turn: Turn) -> SafeString:
+        return admin_link(turn.bot)
+
+    @admin.display(description=_("messages"))
+    def messages(self, turn: Turn) -> int:
+        count: int | None = getattr(turn, "message_count", None)
+        return count or 0
+
+    @admin.display(description=_("time to answer"))
+    def time_to_answer(self, turn: Turn) -> str:
+        return elapsed(turn.created_at, turn.finished_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Turn]:
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("bot__account", "bot__dify_app", "conversation__account")
+            .annotate(message_count=Subquery(_MESSAGE_COUNT))
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Turn], search_term: str
+    ) -> tuple[QuerySet[Turn], bool]:
+        """Search by number: that is what Chatwoot shows and what logs name."""
+        if not search_term.strip():
+            return queryset, False
+        number = number_in(search_term)
+        if number is None:
+            return queryset.none(), False
+        found = Q(pk=number) | Q(conversation__chatwoot_conversation_id=number)
+        return queryset.filter(found), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
+    ) -> HttpResponse:
+        """Show the whole story of the turn instead of a form."""
+        turn = self.get_object(request, object_id)
+        story = _story(turn) if turn is not None else {}
+        return super().change_view(
+            request, object_id, form_url, {**story, **(extra_context or {})}
+        )
+
+
+def why(turn: Turn) -> list[str]:
+    """Say how the turn stands and why, in sentences."""
+    sentences = [str(TURN_STATES[turn.status])]
+    reason = turn.reason or turn.handover_reason
+    if reason and turn.status != Turn.Status.ANSWERED:
+        sentences.append(str(REASONS.get(reason, reason)))
+    return sentences
+
+
+def _story(turn: Turn) -> dict[str, object]:
+    """Everything about the turn, with one query for each kind of row."""
+    runs = turn.runs.select_related("dify_app").order_by("pk")
+    calls = list(turn.calls.order_by("created_at", "pk"))
+    posts = turn.outgoing_messages.order_by("pk")
+    return {
+        "turn": turn,
+        "title": gettext("Turn %(id)s") % {"id": turn.pk},
+        "subtitle": None,
+        "state": turn_badge(turn),
+        "why": why(turn),
+        "is_waiting": turn.status in {Turn.Status.RETRYING, Turn.Status.UNKNOWN},
+        "time_to_answer": elapsed(turn.created_at, turn.finished_at),
+        "bot_link": admin_link(turn.bot),
+        "conversation_link": conversation_link(turn.conversation),
+        "conversation_state": conversation_badge(turn.conversation),
+        "chatwoot_link": chatwoot_link(turn.conversation),
+        "customer_messages": [
+            MessageView(event)
+            for event in turn.events.order_by("chatwoot_message_id", "pk")
+        ],
+        "runs": [RunView(run) for run in runs],
+        "posts": [PostView(post, turn=turn) for post in posts],
+        "calls": [CallView(call) for call in calls],
+    }

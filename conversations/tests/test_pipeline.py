@@ -1,0 +1,660 @@
+"""A turn from its claim to its end, with both platforms on the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+from django.utils import timezone
+
+from bridge_project.lib.types import JsonObject
+from conversations import pipeline
+from conversations.models import (
+    Bot,
+    Conversation,
+    DifyConversation,
+    OutgoingMessage,
+    PipelineRun,
+    Turn,
+    UpstreamCall,
+    WebhookEvent,
+)
+from conversations.tests.conftest import Platforms, answer_events
+from conversations.tests.factories import make_event, message_payload
+
+pytestmark = pytest.mark.django_db
+
+HELLO = "The seam is covered by the warranty."
+
+
+def ended(turn: Turn) -> tuple[str, str]:
+    turn.refresh_from_db()
+    return turn.status, turn.reason
+
+
+def run_until_done(turn: Turn, *, most: int = 12) -> tuple[str, str]:
+    """Run as the worker does, without waiting for the pauses in between."""
+    for _ in range(most):
+        Turn.objects.filter(pk=turn.pk).update(next_attempt_at=timezone.now())
+        pipeline.run(turn.pk)
+        turn.refresh_from_db()
+        if turn.finished_at:
+            break
+    return ended(turn)
+
+
+def test_posts_difys_answer(turn: Turn, platforms: Platforms) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+    message = OutgoingMessage.objects.get()
+    assert platforms.posted == [
+        {
+            "content": HELLO,
+            "message_type": "outgoing",
+            "private": False,
+            "content_attributes": {"bridge_message_id": str(message.mark)},
+            "source_id": str(message.mark),
+        }
+    ]
+    assert message.chatwoot_message_id == 9101
+    assert message.posted_at is not None
+
+
+def test_asks_dify_as_one_opaque_user(
+    turn: Turn, bot: Bot, conversation: Conversation, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert platforms.asked == [
+        {
+            "query": "Hi, the tent I ordered arrived with a torn seam.",
+            "inputs": {},
+            "user": bot.dify_user(conversation),
+            "response_mode": "streaming",
+            "auto_generate_name": False,
+        }
+    ]
+    assert "640" not in bot.dify_user(conversation)
+
+
+def test_uses_each_token_where_it_works(turn: Turn, platforms: Platforms) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    used = [
+        (
+            call.request.method,
+            str(call.request.url).rsplit("/", 1)[-1],
+            call.request.headers.get("api-access-token")
+            or call.request.headers.get("Authorization"),
+        )
+        for call in platforms.wire.calls
+    ]
+    assert used == [
+        ("GET", "133", "the-admin-token"),
+        ("POST", "toggle_typing_status", "the-bot-token"),
+        ("POST", "chat-messages", "Bearer app-the-dify-key-000"),
+        ("POST", "toggle_typing_status", "the-bot-token"),
+        ("GET", "133", "the-admin-token"),
+        ("POST", "messages", "the-bot-token"),
+    ]
+
+
+def test_keeps_what_was_said_and_what_it_cost(turn: Turn, platforms: Platforms) -> None:
+    platforms.dify_answers(*answer_events(f"<think>hm</think>{HELLO}"))
+
+    pipeline.run(turn.pk)
+
+    run = PipelineRun.objects.get()
+    assert (run.status, run.answer, run.thinking) == ("succeeded", HELLO, "hm")
+    assert (run.total_tokens, str(run.total_price), run.currency) == (
+        42,
+        "0.0012000",
+        "USD",
+    )
+    assert (run.dify_task_id, run.dify_message_id) == ("task-1", "dify-message-1")
+    calls = UpstreamCall.objects.order_by("pk").values_list("service", "http_status")
+    assert list(calls) == [
+        ("chatwoot", 200),
+        ("chatwoot", 200),
+        ("dify", 200),
+        ("chatwoot", 200),
+        ("chatwoot", 200),
+        ("chatwoot", 200),
+    ]
+
+
+def test_goes_on_in_the_same_dify_conversation(
+    turn: Turn, conversation: Conversation, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+    pipeline.run(turn.pk)
+    second = Turn.objects.create(
+        conversation=conversation, bot=turn.bot, last_message_id=9005
+    )
+    WebhookEvent.objects.update(turn=second)
+
+    pipeline.run(second.pk)
+
+    assert [asked.get("conversation_id") for asked in platforms.asked] == [
+        None,
+        "dify-conversation-1",
+    ]
+    assert DifyConversation.objects.get().ended_at is None
+
+
+def test_a_second_worker_finds_nothing_to_do(turn: Turn, platforms: Platforms) -> None:
+    Turn.objects.claim(turn.pk, now=timezone.now())
+
+    result = pipeline.run(turn.pk)
+
+    assert result.summary == "not due, or already running"
+    assert len(platforms.wire.calls) == 0
+
+
+def test_takes_over_from_a_dead_worker(turn: Turn, platforms: Platforms) -> None:
+    long_ago = timezone.now() - timedelta(minutes=5)
+    Turn.objects.filter(pk=turn.pk).update(next_attempt_at=long_ago)
+    Turn.objects.claim(turn.pk, now=long_ago)
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+    assert turn.attempts == 2
+
+
+def test_stops_when_another_worker_took_the_turn(
+    turn: Turn, platforms: Platforms
+) -> None:
+    def steal(request: Any) -> tuple[int, dict[str, str], str]:
+        Turn.objects.filter(pk=turn.pk).update(lease="0" * 32)
+        stream = "".join(f"data: {json.dumps(e)}\n\n" for e in answer_events(HELLO))
+        return 200, {"Content-Type": "text/event-stream"}, stream
+
+    platforms.wire.add_callback(
+        "POST", "https://dify.test/v1/chat-messages", callback=steal
+    )
+
+    pipeline.run(turn.pk)
+
+    assert platforms.posted == []
+    assert ended(turn) == ("running", "")
+
+
+# --- A human wins ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["open", "resolved", "snoozed"])
+def test_does_not_ask_when_the_status_changed(
+    turn: Turn, platforms: Platforms, status: str
+) -> None:
+    platforms.chatwoot_shows(status=status)
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("skipped", "status_not_allowed")
+    assert platforms.calls("POST", "/chat-messages") == 0
+    assert platforms.posted == []
+
+
+def test_does_not_ask_when_a_human_has_answered(
+    turn: Turn, conversation: Conversation, platforms: Platforms
+) -> None:
+    conversation.last_human_message_id = 9002
+    conversation.save()
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("skipped", "human_has_taken_over")
+    assert platforms.calls("POST", "/chat-messages") == 0
+
+
+def test_does_not_post_when_a_human_answered_meanwhile(
+    turn: Turn, platforms: Platforms
+) -> None:
+    human = {
+        "id": 9002,
+        "message_type": 1,
+        "content": "I am on it",
+        "sender": {"id": 21, "type": "user"},
+    }
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        platforms.chatwoot_shows(last=human)
+        stream = "".join(f"data: {json.dumps(e)}\n\n" for e in answer_events(HELLO))
+        return 200, {"Content-Type": "text/event-stream"}, stream
+
+    platforms.wire.add_callback(
+        "POST", "https://dify.test/v1/chat-messages", callback=answer
+    )
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("skipped", "human_has_taken_over")
+    assert platforms.posted == []
+    assert PipelineRun.objects.get().answer == HELLO
+
+
+def test_ends_when_the_conversation_was_deleted(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.chatwoot_answers_reads(
+        status=404, json={"error": "Resource could not be found"}
+    )
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("skipped", "conversation_gone")
+
+
+def test_believes_the_mirror_where_a_bot_may_not_read(
+    turn: Turn, bot: Bot, platforms: Platforms
+) -> None:
+    # A bot's read answers 500 once the conversation has a team.
+    bot.account.admin_token = ""
+    bot.account.save()
+    platforms.chatwoot_answers_reads(
+        status=500, json={"status": 500, "error": "Internal Server Error"}
+    )
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+
+
+# --- Trouble with Dify --------------------------------------------------------------
+
+
+def dify_error(status: int, code: str, message: str) -> dict[str, Any]:
+    return {
+        "status": status,
+        "json": {"code": code, "message": message, "status": status},
+    }
+
+
+BUSY = dify_error(
+    400,
+    "invalid_param",
+    "Too many requests. Please try again later. The current "
+    "maximum concurrent requests allowed for 1 is 1.",
+)
+GONE = dify_error(404, "not_found", "Conversation Not Exists. You have requested …")
+
+
+def test_tries_again_when_dify_is_busy(turn: Turn, platforms: Platforms) -> None:
+    platforms.dify_answers(**BUSY)
+    platforms.dify_answers(*answer_events(HELLO))
+
+    result = pipeline.run(turn.pk)
+
+    assert ended(turn) == ("retrying", "")
+    assert result.next_turn_id == turn.pk
+    assert 1.6 <= result.delay_s <= 2.4
+    assert run_until_done(turn) == ("answered", "answered")
+    assert list(PipelineRun.objects.values_list("status", "error_code")) == [
+        ("failed", "rate_limited"),
+        ("succeeded", ""),
+    ]
+
+
+def test_hands_over_when_dify_never_comes_back(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(status=502, body="<html>Bad Gateway</html>")
+
+    assert run_until_done(turn) == ("handed_over", "dify_failed")
+
+    assert platforms.calls("POST", "/chat-messages") == 6
+    assert [(post["private"], post["content"]) for post in platforms.posted] == [
+        (False, "Sorry, I cannot answer right now. A colleague will take over."),
+        (True, platforms.posted[1]["content"]),
+    ]
+    note = str(platforms.posted[1]["content"])
+    assert note.startswith("The bot could not answer: Dify could not answer.")
+    assert "<html>" not in note
+    toggled = [
+        json.loads(call.request.body or "")
+        for call in platforms.wire.calls
+        if str(call.request.url).endswith("toggle_status")
+    ]
+    assert toggled == [{"status": "open"}]
+
+
+def test_hands_over_at_once_when_the_key_is_refused(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(**dify_error(401, "unauthorized", "Access token is invalid"))
+
+    assert run_until_done(turn, most=2) == ("handed_over", "dify_failed")
+    assert platforms.calls("POST", "/chat-messages") == 1
+
+
+def test_says_nothing_to_the_customer_when_the_text_is_empty(
+    turn: Turn, bot: Bot, platforms: Platforms
+) -> None:
+    Bot.objects.update(failure_public_text="", failure_private_text=" ")
+    platforms.dify_answers(**dify_error(401, "unauthorized", "no"))
+
+    assert run_until_done(turn, most=2) == ("handed_over", "dify_failed")
+    assert platforms.posted == []
+
+
+def test_starts_a_new_dify_conversation_when_the_old_one_vanished(
+    turn: Turn, bot: Bot, conversation: Conversation, platforms: Platforms
+) -> None:
+    DifyConversation.objects.create(
+        conversation=conversation,
+        app=bot.dify_app,
+        dify_conversation_id="vanished",
+        dify_user="the-user",
+    )
+    platforms.dify_answers(**GONE)
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+    assert [post["content"] for post in platforms.posted] == [HELLO]
+    run = PipelineRun.objects.get()
+    assert run.notes == [
+        "Dify no longer knew conversation vanished; a new one was started."
+    ]
+    known = DifyConversation.objects.order_by("pk")
+    assert [(row.dify_conversation_id, row.end_reason) for row in known] == [
+        ("vanished", "vanished"),
+        ("dify-conversation-1", ""),
+    ]
+
+
+def test_looks_before_it_asks_a_chatflow_after_a_while(
+    turn: Turn, bot: Bot, conversation: Conversation, platforms: Platforms
+) -> None:
+    assert bot.dify_app is not None
+    bot.dify_app.mode = "advanced-chat"
+    bot.dify_app.save()
+    DifyConversation.objects.create(
+        conversation=conversation,
+        app=bot.dify_app,
+        dify_conversation_id="vanished",
+        dify_user="the-user",
+        last_used_at=timezone.now() - timedelta(hours=1),
+    )
+    platforms.wire.get("https://dify.test/v1/messages", **GONE)
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+    assert [asked.get("conversation_id") for asked in platforms.asked] == [None]
+
+
+def test_reads_the_form_again_when_dify_refuses_the_inputs(
+    turn: Turn, bot: Bot, platforms: Platforms
+) -> None:
+    platforms.dify_answers(
+        **dify_error(400, "invalid_param", "status is required in input form")
+    )
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.wire.get(
+        "https://dify.test/v1/info", json={"name": "Support", "mode": "chat"}
+    )
+    form = [{"text-input": {"variable": "status", "label": "s", "required": True}}]
+    platforms.wire.get(
+        "https://dify.test/v1/parameters", json={"user_input_form": form}
+    )
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+    assert [asked["inputs"] for asked in platforms.asked] == [{"status": "pending"}]
+
+
+def test_hands_over_an_empty_answer(turn: Turn, platforms: Platforms) -> None:
+    platforms.dify_answers(*answer_events(" \n"))
+
+    assert run_until_done(turn, most=2) == ("handed_over", "empty_answer")
+
+
+def test_leaves_a_conversation_alone_that_the_flow_handed_over(
+    turn: Turn, platforms: Platforms
+) -> None:
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        platforms.chatwoot_shows(status="open")
+        stream = "".join(f"data: {json.dumps(e)}\n\n" for e in answer_events(""))
+        return 200, {"Content-Type": "text/event-stream"}, stream
+
+    platforms.wire.add_callback(
+        "POST", "https://dify.test/v1/chat-messages", callback=answer
+    )
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("skipped", "status_not_allowed")
+    assert platforms.posted == []
+
+
+# --- Trouble with Chatwoot ------------------------------------------------------------
+
+
+def test_does_not_ask_twice_when_only_the_post_failed(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(status=429, body="Retry later\n")
+    platforms.chatwoot_has_history()
+    pipeline.run(turn.pk)
+    platforms.chatwoot_takes_messages()
+
+    assert run_until_done(turn) == ("answered", "answered")
+    assert len(platforms.asked) == 1
+    assert [post["content"] for post in platforms.posted] == [HELLO]
+
+
+def test_finds_an_answer_that_arrived_although_the_connection_broke(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(body=requests.ReadTimeout("read timed out"))
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("unknown", "")
+    mark = str(OutgoingMessage.objects.get().mark)
+    platforms.chatwoot_has_history(
+        {
+            "id": 9101,
+            "message_type": 1,
+            "content_attributes": {"bridge_message_id": mark},
+        }
+    )
+    assert run_until_done(turn, most=1) == ("answered", "answered")
+    assert OutgoingMessage.objects.get().chatwoot_message_id == 9101
+    assert platforms.calls("POST", "/messages") == 1
+
+
+def test_finds_an_answer_in_its_own_webhook(
+    turn: Turn,
+    bot: Bot,
+    platforms: Platforms,
+    payload: Callable[[str], JsonObject],
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(body=requests.ReadTimeout("read timed out"))
+    pipeline.run(turn.pk)
+    mark = str(OutgoingMessage.objects.get().mark)
+    echo = payload("message_created_outgoing_agent_bot")
+    make_event(
+        bot.account, message_payload(echo, id=9101, source_id=mark), status="processed"
+    )
+
+    assert run_until_done(turn, most=1) == ("answered", "answered")
+    assert platforms.calls("GET", "/messages") == 0
+
+
+def test_posts_again_only_what_surely_did_not_arrive(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(body=requests.ReadTimeout("read timed out"))
+    pipeline.run(turn.pk)
+    platforms.chatwoot_takes_messages()
+    platforms.chatwoot_has_history({"id": 9050, "message_type": 1, "content": HELLO})
+
+    assert run_until_done(turn, most=1) == ("answered", "answered")
+    assert len(platforms.posted) == 1
+
+
+def test_never_posts_again_on_a_guess(
+    turn: Turn, bot: Bot, platforms: Platforms
+) -> None:
+    bot.account.admin_token = ""
+    bot.account.save()
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(body=requests.ReadTimeout("read timed out"))
+    pipeline.run(turn.pk)
+    platforms.chatwoot_takes_messages()
+
+    assert run_until_done(turn, most=3) == ("handed_over", "outcome_unknown")
+    assert HELLO not in [post["content"] for post in platforms.posted]
+
+
+def test_fails_visibly_when_not_even_a_handover_is_possible(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(
+        status=401, json={"error": "Invalid Access Token"}
+    )
+    platforms.chatwoot_has_history()
+
+    assert run_until_done(turn, most=3) == ("failed", "chatwoot_failed")
+    assert "401" in turn.error
+
+
+def test_a_handover_survives_a_worker_that_dies_after_the_status(
+    turn: Turn, platforms: Platforms
+) -> None:
+    Turn.objects.update(handover_reason="dify_failed")
+    OutgoingMessage.objects.create(
+        turn=turn,
+        part="failure_note",
+        content="…",
+        private=True,
+        attempted_at=timezone.now(),
+        posted_at=timezone.now(),
+    )
+    platforms.chatwoot_shows(status="open")
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("handed_over", "dify_failed")
+    assert platforms.posted == []
+
+
+# --- Other forms ----------------------------------------------------------------------
+
+
+def test_whispers_when_the_bot_answers_as_note(
+    turn: Turn, platforms: Platforms
+) -> None:
+    Bot.objects.update(reply_as="private_note")
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert [(post["private"], post["content"]) for post in platforms.posted] == [
+        (True, HELLO)
+    ]
+    assert platforms.calls("POST", "/toggle_typing_status") == 0
+
+
+def test_a_failing_copilot_leaves_customer_and_status_alone(
+    turn: Turn, platforms: Platforms
+) -> None:
+    Bot.objects.update(reply_as="private_note")
+    platforms.dify_answers(**dify_error(401, "unauthorized", "no"))
+
+    assert run_until_done(turn, most=2) == ("handed_over", "dify_failed")
+    assert [post["private"] for post in platforms.posted] == [True]
+    assert platforms.calls("POST", "/toggle_status") == 0
+
+
+def test_sends_no_source_id_where_it_would_keep_the_message_from_the_customer(
+    turn: Turn, conversation: Conversation, platforms: Platforms
+) -> None:
+    conversation.channel = "Channel::Whatsapp"
+    conversation.save()
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    (post,) = platforms.posted
+    assert "source_id" not in post
+    assert post["content_attributes"] == {
+        "bridge_message_id": str(OutgoingMessage.objects.get().mark)
+    }
+
+
+def test_braces_arrive_as_written(turn: Turn, platforms: Platforms) -> None:
+    platforms.dify_answers(*answer_events("Hello {{ contact.name }}"))
+
+    pipeline.run(turn.pk)
+
+    assert platforms.posted[0]["content"] == 'Hello {{ "{" }}{ contact.name }}'
+
+
+def test_a_broken_typing_sign_costs_no_answer(turn: Turn, platforms: Platforms) -> None:
+    url = "https://chat.test/api/v1/accounts/2/conversations/133/toggle_typing_status"
+    platforms.wire.remove("POST", url)
+    platforms.wire.post(url, status=401, json={"error": "not authorized for bots"})
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+
+
+def test_messages_that_came_meanwhile_get_the_next_turn(
+    turn: Turn,
+    bot: Bot,
+    conversation: Conversation,
+    platforms: Platforms,
+    payload: Callable[[str], JsonObject],
+) -> None:
+    make_event(
+        bot.account,
+        message_payload(payload("message_created_incoming_text"), id=9005),
+        conversation=conversation,
+        status="processed",
+        action="answer",
+    )
+    platforms.dify_answers(*answer_events(HELLO))
+
+    result = pipeline.run(turn.pk)
+
+    following = Turn.objects.exclude(pk=turn.pk).get()
+    assert result.next_turn_id == following.pk
+    assert (following.status, following.last_message_id) == ("collecting", 9005)
+
+
+def test_a_fault_of_ours_is_seen_and_retried(turn: Turn, platforms: Platforms) -> None:
+    Bot.objects.update(inputs=["not", "a", "map"])
+    assert turn.bot is not None
+
+    with pytest.raises(AttributeError):
+        pipeline.run(turn.pk)
+
+    assert ended(turn) == ("retrying", "")
+    assert PipelineRun.objects.get().error_code == "internal_error"

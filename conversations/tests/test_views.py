@@ -1,0 +1,246 @@
+"""The webhook address as Chatwoot sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from bridge_project.lib.types import JsonObject, JsonValue
+from chatwoot_api.models import ChatwootAccount
+from conversations.models import WebhookEvent
+from conversations.tests.factories import SECRET, make_account
+
+URL = "/api/v1/chatwoot-webhook"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def account() -> ChatwootAccount:
+    return make_account()
+
+
+@pytest.fixture
+def incoming(payload: Callable[[str], JsonObject]) -> JsonObject:
+    return payload("message_created_incoming_text")
+
+
+def signed(
+    body: bytes, *, secret: str = SECRET, at: float | None = None
+) -> dict[str, str]:
+    stamp = str(int(time.time() if at is None else at))
+    digest = hmac.new(
+        secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256
+    ).hexdigest()
+    return {"X-Chatwoot-Timestamp": stamp, "X-Chatwoot-Signature": f"sha256={digest}"}
+
+
+def post(
+    client: Client,
+    body: JsonValue | bytes,
+    *,
+    url: str = URL,
+    headers: dict[str, str] | None = None,
+    delivery: str = "",
+) -> Any:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = signed(raw) if headers is None else headers
+    if delivery:
+        sent = {**sent, "X-Chatwoot-Delivery": delivery}
+    return client.post(url, raw, content_type="application/json", headers=sent)
+
+
+def test_stores_a_signed_event(
+    client: Client, account: ChatwootAccount, incoming: JsonObject
+) -> None:
+    answer = post(client, incoming, delivery="d-1")
+
+    event = WebhookEvent.objects.get()
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "accepted", "event_id": event.pk}
+    assert event.account == account
+    assert (event.name, event.delivery_key, event.status) == (
+        "message_created",
+        "d-1",
+        "received",
+    )
+    assert (event.chatwoot_conversation_id, event.chatwoot_message_id) == (133, 9001)
+    assert event.payload["content"] == incoming["content"]
+    assert "examplePubsubToken" not in json.dumps(event.payload)
+
+
+def test_a_repeat_is_a_duplicate(
+    client: Client, account: ChatwootAccount, incoming: JsonObject
+) -> None:
+    first = post(client, incoming, delivery="d-1").json()
+
+    again = post(client, incoming, delivery="d-1")
+
+    assert again.status_code == 200
+    assert again.json() == {"status": "duplicate", "event_id": first["event_id"]}
+    assert WebhookEvent.objects.count() == 1
+
+
+def test_takes_two_queries_for_a_new_event(
+    client: Client, account: ChatwootAccount, incoming: JsonObject
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        post(client, incoming, delivery="d-1")
+
+    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "INSERT"]
+
+
+@pytest.mark.parametrize(
+    "url", [URL, f"{URL}/", "/chatwoot/webhook", "/chatwoot/webhook/"]
+)
+def test_answers_at_every_address(
+    client: Client, account: ChatwootAccount, incoming: JsonObject, url: str
+) -> None:
+    assert post(client, incoming, url=url).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
+def test_takes_only_post(client: Client, method: str) -> None:
+    answer = getattr(client, method)(URL)
+
+    assert answer.status_code == 405
+    assert answer.json()["code"] == "method_not_allowed"
+    assert answer.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        signed(b"another body"),
+        {"X-Chatwoot-Signature": "sha256=00", "X-Chatwoot-Timestamp": "1"},
+    ],
+)
+def test_refuses_what_is_not_chatwoots_always_in_the_same_words(
+    client: Client,
+    account: ChatwootAccount,
+    incoming: JsonObject,
+    headers: dict[str, str],
+) -> None:
+    answer = post(client, incoming, headers=headers)
+
+    assert answer.status_code == 401
+    assert answer.json() == {
+        "status": "error",
+        "code": "bad_signature",
+        "message": "The webhook is not signed with a secret that we know.",
+    }
+    assert not WebhookEvent.objects.exists()
+
+
+def test_refuses_a_stale_signature(
+    client: Client, account: ChatwootAccount, incoming: JsonObject
+) -> None:
+    raw = json.dumps(incoming).encode()
+
+    answer = post(client, raw, headers=signed(raw, at=time.time() - 400))
+
+    assert answer.status_code == 401
+
+
+def test_refuses_everybody_before_an_account_is_set_up(
+    client: Client, incoming: JsonObject
+) -> None:
+    assert post(client, incoming).status_code == 401
+
+
+def test_takes_a_token_in_the_address(client: Client, incoming: JsonObject) -> None:
+    make_account(webhook_secret="", webhook_token="t0ken")
+
+    assert (
+        post(client, incoming, headers={}, url=f"{URL}?token=t0ken").status_code == 200
+    )
+    assert (
+        post(client, incoming, headers={}, url=f"{URL}?token=other").status_code == 401
+    )
+
+
+def test_accounts_with_one_number_are_told_apart_by_their_secret(
+    client: Client, incoming: JsonObject
+) -> None:
+    make_account(base_url="https://one.test", webhook_secret="one")
+    second = make_account(base_url="https://two.test", webhook_secret="two")
+    raw = json.dumps(incoming).encode()
+
+    post(client, raw, headers=signed(raw, secret="two"))
+
+    assert WebhookEvent.objects.get().account == second
+
+
+def test_an_address_with_a_key_belongs_to_one_account(
+    client: Client, incoming: JsonObject
+) -> None:
+    one = make_account(key="one", base_url="https://one.test", webhook_secret="1")
+    make_account(key="two", base_url="https://two.test", webhook_secret="2")
+    raw = json.dumps(incoming).encode()
+
+    accepted = post(client, raw, url=f"{URL}/one", headers=signed(raw, secret="1"))
+    refused = post(client, raw, url=f"{URL}/two", headers=signed(raw, secret="1"))
+    unknown = post(client, raw, url=f"{URL}/no", headers=signed(raw, secret="1"))
+
+    assert [accepted.status_code, refused.status_code, unknown.status_code] == [
+        200,
+        401,
+        401,
+    ]
+    assert WebhookEvent.objects.get().account == one
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"hello", 400),
+        (b"[]", 400),
+        (b'{"no": "event"}', 400),
+        (b'{"event": "message_created"}', 400),
+        (b'{"event": "x", "a": "\\u0000"}', 400),
+        (b'{"event": "x", "a": "\xff"}', 400),
+        (b'{"event": "x", "a": ' + b"[" * 200 + b"]" * 200 + b"}", 400),
+        (b'{"event": "x", "a": "' + b"a" * 1024 * 1024 + b'"}', 413),
+    ],
+)
+def test_refuses_bad_bodies_in_json_and_stores_nothing(
+    client: Client, account: ChatwootAccount, body: bytes, status: int
+) -> None:
+    answer = post(client, body)
+
+    assert answer.status_code == status
+    assert answer.json()["status"] == "error"
+    assert not WebhookEvent.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["conversation_teleported", "inbox_created", "ü"])
+def test_keeps_events_that_it_does_not_know(
+    client: Client, account: ChatwootAccount, name: str
+) -> None:
+    assert post(client, {"event": name, "id": "x"}).status_code == 200
+    assert WebhookEvent.objects.get().name == name
+
+
+def test_an_unknown_address_answers_json(client: Client) -> None:
+    answer = client.get("/api/v1/nothing-here")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_health_tells_of_the_database(client: Client) -> None:
+    answer = client.get("/api/v1/health")
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "healthy"
+    assert answer.json()["database"] == "connected"

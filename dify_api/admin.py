@@ -1,0 +1,265 @@
+"""Dify apps: where they are, what they declare, how they fare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from bridge_project.lib.admin_base import NOTHING, BridgeAdmin, admin_url, badge
+from bridge_project.lib.errors import BridgeError, Unauthorized, UpstreamError
+from bridge_project.lib.secret_fields import SecretFormMixin
+from dify_api import app_info
+from dify_api.models import DifyApp
+
+HEALTH_TONES = {
+    DifyApp.Health.UNKNOWN: "calm",
+    DifyApp.Health.OK: "good",
+    DifyApp.Health.FAILING: "warn",
+    DifyApp.Health.REFUSED: "bad",
+}
+# What the app's health depends on: with another value it has to be found out anew.
+REACHED_BY = frozenset({"base_url", "api_key"})
+
+
+class DifyAppForm(SecretFormMixin, forms.ModelForm):  # type: ignore[misc,type-arg]
+    """An app; its key is write-only."""
+
+    secret_names = ("api_key",)
+
+    class Meta:
+        model = DifyApp
+        fields = (
+            "name",
+            "base_url",
+            "api_key",
+            "mode",
+            "query_input",
+            "answer_output",
+            "first_event_timeout_s",
+            "idle_timeout_s",
+            "total_timeout_s",
+        )
+
+
+@admin.register(DifyApp)
+class DifyAppAdmin(BridgeAdmin[DifyApp]):
+    """Kind and inputs are read from Dify at the press of a button."""
+
+    form = DifyAppForm
+    change_form_template = "admin/dify_api/difyapp/change_form.html"
+    list_display = ("name", "state", "kind", "base_url", "read_at")
+    list_filter = ("health", "mode")
+    search_fields = ("name", "base_url")
+    actions = ("read_selected",)
+    readonly_fields = (
+        "state",
+        "last_error",
+        "last_error_at",
+        "parameters_read_at",
+        "declared",
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "base_url", "api_key", "mode")}),
+        (
+            _("What Dify says"),
+            {
+                "description": _(
+                    "Press “Read from Dify” after every change of the app's inputs; "
+                    "the bridge itself looks every quarter of an hour."
+                ),
+                "fields": (
+                    "state",
+                    "last_error",
+                    "last_error_at",
+                    "parameters_read_at",
+                    "declared",
+                ),
+            },
+        ),
+        (
+            _("Workflows and text generators"),
+            {"fields": ("query_input", "answer_output")},
+        ),
+        (
+            _("How long to wait"),
+            {
+                "fields": (
+                    "first_event_timeout_s",
+                    "idle_timeout_s",
+                    "total_timeout_s",
+                )
+            },
+        ),
+    )
+
+    @admin.display(description=_("health"))
+    def state(self, app: DifyApp) -> SafeString:
+        return badge(
+            app.get_health_display(), tone=HEALTH_TONES[DifyApp.Health(app.health)]
+        )
+
+    @admin.display(description=_("kind of app"), ordering="mode")
+    def kind(self, app: DifyApp) -> str:
+        return app.get_mode_display() or NOTHING
+
+    @admin.display(description=_("read from Dify"), ordering="parameters_read_at")
+    def read_at(self, app: DifyApp) -> object:
+        return app.parameters_read_at
+
+    @admin.display(description=_("declared inputs"))
+    def declared(self, app: DifyApp) -> SafeString | str:
+        """Show the app's inputs as a table."""
+        if app.parameters_read_at is None:
+            return gettext("Not read yet.")
+        return _inputs_table(app)
+
+    @admin.action(description=_("Read from Dify"), permissions=["change"])
+    def read_selected(self, request: HttpRequest, queryset: QuerySet[DifyApp]) -> None:
+        for app in queryset:
+            self._read(request, app)
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path(
+            "<int:app_id>/read-from-dify/",
+            self.admin_site.admin_view(require_POST(self.read_view)),
+            name="dify_api_difyapp_read",
+        )
+        return [own, *super().get_urls()]
+
+    def read_view(self, request: HttpRequest, app_id: int) -> HttpResponse:
+        """Read one app, outside any transaction: Dify may take its time."""
+        app = self.get_object(request, str(app_id))
+        if app is None:
+            return HttpResponseRedirect(reverse("admin:dify_api_difyapp_changelist"))
+        if not self.has_change_permission(request, app):
+            self.message_user(
+                request,
+                gettext("You may look at Dify apps, but not change them."),
+                messages.ERROR,
+            )
+        else:
+            self._read(request, app)
+        return HttpResponseRedirect(admin_url(app))
+
+    def _read(self, request: HttpRequest, app: DifyApp) -> None:
+        try:
+            app_info.refresh(app)
+        except BridgeError as err:
+            self.message_user(request, _failure(app, err), messages.ERROR)
+            return
+        self.message_user(
+            request,
+            gettext("“%(app)s” answered: %(kind)s, %(count)d inputs declared.")
+            % {
+                "app": app,
+                "kind": app.get_mode_display(),
+                "count": len(app.declared_inputs()),
+            },
+            messages.SUCCESS,
+        )
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: DifyApp,
+        form: ModelForm[DifyApp],
+        change: bool,
+    ) -> None:
+        """With another key or address it may be another app: forget what was read."""
+        if change and REACHED_BY & set(form.changed_data):
+            obj.health = DifyApp.Health.UNKNOWN
+            obj.last_error, obj.last_error_at = "", None
+            obj.parameters, obj.parameters_read_at = {}, None
+        super().save_model(request, obj, form, change)
+
+    def response_add(
+        self, request: HttpRequest, obj: DifyApp, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Go on to the app's page, where the button is."""
+        response = super().response_add(request, obj, post_url_continue)
+        if set(request.POST) & {"_addanother", "_popup"}:
+            return response
+        self.message_user(
+            request,
+            gettext("Now press “Read from Dify”, to see whether address and key fit."),
+            messages.INFO,
+        )
+        return HttpResponseRedirect(admin_url(obj))
+
+
+def _failure(app: DifyApp, err: BridgeError) -> str:
+    """Say what went wrong, what it means and what to do."""
+    values: dict[str, Any] = {"app": app, "error": err}
+    if isinstance(err, Unauthorized):
+        return (
+            gettext(
+                "“%(app)s”: Dify does not accept the key. Make a new one in Dify under "
+                "“API Access” of this app and enter it below."
+            )
+            % values
+        )
+    if isinstance(err, UpstreamError) and err.status is None:
+        return (
+            gettext(
+                "“%(app)s”: Dify could not be reached. Check the address, and whether this "
+                "server may connect to it. (%(error)s)"
+            )
+            % values
+        )
+    return gettext("“%(app)s” could not be read. %(error)s") % values
+
+
+def _inputs_table(app: DifyApp) -> SafeString | str:
+    try:
+        inputs = app.declared_inputs()
+    except BridgeError as err:
+        return gettext("What Dify said cannot be understood. %(error)s") % {
+            "error": err
+        }
+    if not inputs:
+        return gettext("The app declares no inputs; it gets the question alone.")
+    head = format_html_join(
+        "",
+        "<th>{}</th>",
+        (
+            (title,)
+            for title in (
+                gettext("Name"),
+                gettext("Label"),
+                gettext("Kind"),
+                gettext("Required"),
+                gettext("Longest"),
+            )
+        ),
+    )
+    rows = format_html_join(
+        "",
+        "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        (
+            (
+                field.variable,
+                field.label,
+                field.kind,
+                gettext("yes") if field.required else gettext("no"),
+                field.max_length or NOTHING,
+            )
+            for field in inputs
+        ),
+    )
+    return format_html(
+        '<div class="bridge-scroll"><table class="bridge-table"><thead><tr>{}</tr>'
+        "</thead><tbody>{}</tbody></table></div>",
+        head,
+        rows,
+    )
