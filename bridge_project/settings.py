@@ -108,11 +108,17 @@ CELERY_BROKER_URL = REDIS_URL
 # run that a DifyApp allows is 1800 s; a check guards the distance.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 7200,
+    # The webhook must answer within 5 s while Redis is away: one short try (kombu's
+    # own default takes 6 s), then the sweep does the work.
     "socket_connect_timeout": 1.0,
-    "socket_timeout": 5.0,
+    "socket_timeout": 2.0,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
+    "interval_max": 0,
+    "connect_retries_timeout": 1.0,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# The webhook must answer while Redis is down: one try, then the sweep does the work.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -211,6 +217,13 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "SHOW_LANGUAGES": True,
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("bridge/favicon.svg"),
+        }
+    ],
     "STYLES": [lambda request: static("bridge/admin.css")],
     "DASHBOARD_CALLBACK": "conversations.admin.attention.add_numbers",
     "SIDEBAR": {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -48,6 +50,12 @@ class ChatwootAccountForm(SecretFormMixin, forms.ModelForm):  # type: ignore[mis
     class Meta:
         model = ChatwootAccount
         fields = ("name", "key", "base_url", "account_id", *SECRETS, "allow_unsigned")
+        help_texts: ClassVar = {
+            "key": _(
+                "Ends the account's own webhook address. Use that address when two "
+                "Chatwoot servers have the same account number."
+            )
+        }
 
 
 @admin.register(ChatwootAccount)
@@ -181,7 +189,7 @@ class ChatwootAccountAdmin(BridgeAdmin[ChatwootAccount]):
         object_id: str | None = None,
         form_url: str = "",
         extra_context: dict[str, object] | None = None,
-    ) -> object:
+    ) -> HttpResponse:
         """Warn on the page of an account that takes webhooks from anybody."""
         response = super().changeform_view(request, object_id, form_url, extra_context)
         if request.method == "GET" and object_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 from django.utils import timezone
@@ -28,6 +29,7 @@ from dify_api.failures import (
     ConversationGone,
     DifyError,
     InvalidInputs,
+    RunTooLong,
     SilentStream,
 )
 from dify_api.inputs import shape_inputs
@@ -104,6 +106,8 @@ class _Ask:
             reply = self._ask_with_repairs()
         except Exception as err:
             self._store_failure(err)
+            if isinstance(err, RunTooLong):
+                self._stop()
             raise
         finally:
             self._recorder.run = None
@@ -189,6 +193,13 @@ class _Ask:
         )
         # The stream may last for minutes; the connection is for others meanwhile.
         release_connection()
+
+    def _stop(self) -> None:
+        """Nobody waits for this run any more; it need not cost more tokens."""
+        if not self._run.dify_task_id:
+            return
+        with suppress(UpstreamError):
+            self._client.stop(self._run.dify_task_id, user=self._run.dify_user)
 
     def _take_ids(self, ids: StreamIds) -> None:
         run = self._run

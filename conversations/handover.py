@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from chatwoot_api.client import ChatwootClient
 from conversations import posting
 from conversations.models import Bot, ConversationStatus, OutgoingMessage, ReplyAs, Turn
+
+logger = logging.getLogger(__name__)
 
 
 def hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:

@@ -128,8 +128,9 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
     reason = freshness.why_not(turn, bot=bot, client=client)
     if reason is not None:
         return Ending(Turn.Status.SKIPPED, reason)
-    if not answered.answer.strip():
-        raise NoAnswer(_why_empty(answered))
+    missing = _why_no_answer(answered)
+    if missing is not None:
+        raise NoAnswer(missing)
     if not Turn.objects.renew([lease], now=timezone.now()):
         raise LeaseLost
     # 5. Post.
@@ -149,9 +150,13 @@ def _ask(turn: Turn, *, bot: Bot, recorder: CallRecorder) -> PipelineRun:
     return answering.answer_for(turn, bot=bot, app=bot.dify_app, recorder=recorder)
 
 
-def _why_empty(run: PipelineRun) -> Reason:
-    paused = run.outcome == Outcome.PAUSED
-    return Reason.DIFY_PAUSED if paused else Reason.EMPTY_ANSWER
+def _why_no_answer(run: PipelineRun) -> Reason | None:
+    """A paused or stopped run may have said something; it is not the answer."""
+    if run.outcome == Outcome.PAUSED:
+        return Reason.DIFY_PAUSED
+    if run.outcome == Outcome.STOPPED:
+        return Reason.DIFY_STOPPED
+    return None if run.answer.strip() else Reason.EMPTY_ANSWER
 
 
 def _hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Ending:

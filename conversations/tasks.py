@@ -7,8 +7,9 @@ Redis lost.
 from __future__ import annotations
 
 import logging
+from time import monotonic
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Longer pauses stay in the row (`next_attempt_at`) and are the sweep's.
 MAX_COUNTDOWN_S = 60.0
+SILENT_AFTER_FAILURE_S = 5.0
 
 
 @shared_task(ignore_result=True)
@@ -51,17 +53,33 @@ def sweep() -> dict[str, int]:
 
 def wake_event(event_id: int) -> None:
     """Ask a worker to process an event; quietly, if Redis is away."""
-    _publish(process_event, event_id)
+    _publisher.send(process_event, event_id, delay_s=0.0)
 
 
 def wake_turn(turn_id: int, *, delay_s: float = 0.0) -> None:
     """Ask a worker to run a turn, now or soon."""
     if delay_s <= MAX_COUNTDOWN_S:
-        _publish(run_turn, turn_id, delay_s=delay_s)
+        _publisher.send(run_turn, turn_id, delay_s=delay_s)
 
 
-def _publish(task: object, object_id: int, *, delay_s: float = 0.0) -> None:
-    try:
-        task.apply_async((object_id,), countdown=delay_s or None)  # type: ignore[attr-defined]
-    except OperationalError as err:
-        logger.warning("Redis is away, the sweep will do %s: %s", object_id, err)
+class Publisher:
+    """Sends tasks while Redis is there, and does not wait for it while it is not.
+
+    A Redis that hangs takes 2 s for each try. So after a failure nobody tries for some
+    seconds: webhooks are answered at once, and the sweep does the work.
+    """
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+
+    def send(self, task: Task[..., object], object_id: int, *, delay_s: float) -> None:
+        if monotonic() < self._silent_until:
+            return
+        try:
+            task.apply_async((object_id,), countdown=delay_s)
+        except OperationalError as err:
+            self._silent_until = monotonic() + SILENT_AFTER_FAILURE_S
+            logger.warning("Redis is away, the sweep takes over: %s", err)
+
+
+_publisher = Publisher()

@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from bridge_project.lib.admin_base import NOTHING, BridgeAdmin, admin_url, badge
+from bridge_project.lib.admin_base import NOTHING, BridgeAdmin, admin_url, badge, moment
 from bridge_project.lib.errors import BridgeError, Unauthorized, UpstreamError
 from bridge_project.lib.secret_fields import SecretFormMixin
 from dify_api import app_info
@@ -114,8 +114,8 @@ class DifyAppAdmin(BridgeAdmin[DifyApp]):
         return app.get_mode_display() or NOTHING
 
     @admin.display(description=_("read from Dify"), ordering="parameters_read_at")
-    def read_at(self, app: DifyApp) -> object:
-        return app.parameters_read_at
+    def read_at(self, app: DifyApp) -> SafeString:
+        return moment(app.parameters_read_at)
 
     @admin.display(description=_("declared inputs"))
     def declared(self, app: DifyApp) -> SafeString | str:
@@ -212,8 +212,8 @@ def _failure(app: DifyApp, err: BridgeError) -> str:
     if isinstance(err, UpstreamError) and err.status is None:
         return (
             gettext(
-                "“%(app)s”: Dify could not be reached. Check the address, and whether this "
-                "server may connect to it. (%(error)s)"
+                "“%(app)s”: Dify could not be reached. Check the address, and whether "
+                "this server may connect to it. (%(error)s)"
             )
             % values
         )

@@ -57,7 +57,8 @@ _ID_NAMES = ("task_id", "conversation_id", "message_id", "workflow_run_id")
 _STOP_ERRORS = ("Aborted: User requested stop", "Stopped by user")
 # Large (whole prompts, whole HTTP bodies) and of no use outside of workflows, where
 # only they tell the price. Dify writes `event` first; if that ever changed, they would
-# merely be parsed. Saves 60 % of the parsing of a recorded chatflow.
+# merely be parsed. Measured: a quarter less CPU for a recorded chatflow, half of it
+# for one with node outputs of 200 kB.
 _SKIPPED = tuple(
     f'{{"event":{space}"{name}'.encode()
     for name in ("node_", "iteration_", "loop_", "agent_log", "tts_")
@@ -82,7 +83,7 @@ class StreamCollector:
         self.has_text = False
         self._mode = mode
         self._answer_output = answer_output
-        self._ids_known = False
+        self._missing_ids: tuple[str, ...] = _ID_NAMES
         self._is_flow = False  # a workflow runs behind this stream
         self._finished_by = ""
         self._outcome = Outcome.ANSWERED
@@ -102,7 +103,7 @@ class StreamCollector:
     def feed_data(self, data: bytes) -> None:
         """Take the data of one SSE event. Raises DifyUnexpectedReply."""
         if (
-            self._ids_known
+            not self._missing_ids
             and self._mode != AppMode.WORKFLOW
             and data.startswith(_SKIPPED)
         ):
@@ -156,19 +157,15 @@ class StreamCollector:
     # --- Ids and endings ------------------------------------------------------------
 
     def _save_ids(self, event: JsonObject) -> None:
-        if self._ids_known:
-            return
-        known = {
+        found = {
             name: clean_text(value)
-            for name in _ID_NAMES
-            if (value := text(event, name)) and not getattr(self.ids, name)
+            for name in self._missing_ids
+            if (value := text(event, name))
         }
-        if known:
-            self.ids = replace(self.ids, **known)
-        self._is_flow = self._is_flow or bool(self.ids.workflow_run_id)
-        chat_ids = self.ids.conversation_id and self.ids.message_id
-        run_ids = self.ids.workflow_run_id
-        self._ids_known = bool(self.ids.task_id and chat_ids and run_ids)
+        if found:
+            self.ids = replace(self.ids, **found)
+            self._missing_ids = tuple(n for n in self._missing_ids if n not in found)
+            self._is_flow = self._is_flow or bool(self.ids.workflow_run_id)
 
     def _finish(self, by: str) -> None:
         self._finished_by = by

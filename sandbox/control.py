@@ -125,22 +125,13 @@ async def stream(world: World, request: Request, body: Json) -> Response:
     async def frames() -> AsyncIterator[str]:
         with world.wire_log.listen() as queue:
             yield ": hello\n\n"
-            closing = asyncio.ensure_future(world.closing.wait())
-            try:
-                while not world.closing.is_set():
-                    news = asyncio.ensure_future(queue.get())
-                    done, _ = await asyncio.wait(
-                        {news, closing},
-                        timeout=_COMMENT_EVERY_S,
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                    if news in done:
-                        yield f"data: {json.dumps(news.result())}\n\n"
-                    else:
-                        news.cancel()
-                        yield ": still here\n\n"
-            finally:
-                closing.cancel()
+            while not world.closing.is_set():
+                try:
+                    news = await asyncio.wait_for(queue.get(), _COMMENT_EVERY_S)
+                except TimeoutError:
+                    yield ": still here\n\n"
+                else:
+                    yield f"data: {json.dumps(news)}\n\n"
 
     headers = {"Cache-Control": "no-store"}
     return StreamingResponse(frames(), media_type="text/event-stream", headers=headers)

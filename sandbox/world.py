@@ -45,7 +45,12 @@ class World:
         self.wire_log.clear()
         self.wire_log.publish({"type": "reset"})
 
-    async def close(self) -> None:
+    def begin_closing(self) -> None:
+        """Let the pages' streams end by themselves."""
         self.closing.set()
+        self.wire_log.publish({"type": "closing"})
+
+    async def close(self) -> None:
+        self.begin_closing()
         await self.dify.runs.close()
         await self.chatwoot.lifecycle.sender.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import unfold.admin
@@ -16,6 +17,7 @@ from django.urls import reverse
 from django.utils.functional import Promise, cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
 from bridge_project.lib.types import JsonValue
 
@@ -95,6 +97,8 @@ class BridgeAdmin(_UnfoldAdmin[ModelT]):
     """The look that all our lists share."""
 
     list_per_page = 50
+    # No "show all": the lists are long, and pages are quick.
+    list_max_show_all = 0
     show_full_result_count = False
     list_fullwidth = True
     empty_value_display = NOTHING
@@ -135,6 +139,14 @@ class ReadOnlyAdmin(BridgeAdmin[ModelT]):
 def badge(text: str | Promise, *, tone: str) -> SafeString:
     """Return a coloured label; tones: good, busy, warn, bad, calm."""
     return format_html('<span class="{}">{}</span>', _BADGE + _TONES[tone], text)
+
+
+def moment(at: datetime | None) -> SafeString:
+    """Return a local time to the second, the same in all languages, on one line."""
+    if at is None:
+        return format_html("{}", NOTHING)
+    text = localtime(at).strftime("%Y-%m-%d %H:%M:%S")
+    return format_html('<time class="bridge-time">{}</time>', text)
 
 
 def json_block(value: JsonValue) -> SafeString:
@@ -198,12 +210,12 @@ def fields_of(model: type[Model], *, without: Sequence[str] = ()) -> list[str]:
 def _has_dependants(row: Model) -> bool:
     """Tell whether deleting the row would take other rows along."""
     return any(
-        relation.related_model._base_manager.filter(  # type: ignore[union-attr]
+        relation.related_model._base_manager.filter(
             **{relation.field.name: row}
         ).exists()
         for relation in row._meta.related_objects
         if getattr(relation, "on_delete", None) is CASCADE
         and relation.field.concrete
         and not relation.field.many_to_many
-        and not relation.related_model._meta.auto_created  # type: ignore[union-attr]
+        and not relation.related_model._meta.auto_created
     )

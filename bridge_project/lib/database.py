@@ -13,4 +13,5 @@ def release_connection() -> None:
     """
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+            # Not `close_if_unusable_or_obsolete`, which asks the server first.
+            connection.close()

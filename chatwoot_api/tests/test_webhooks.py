@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 
@@ -158,10 +159,8 @@ def test_refuses_bodies_that_cannot_be_stored(body: bytes, complaint: str) -> No
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
-    try:
+    with contextlib.suppress(MalformedPayload):
         assert isinstance(decode(body), dict)
-    except MalformedPayload:
-        pass
 
 
 def test_keeps_no_secret_of_a_payload(payload: Callable[[str], JsonObject]) -> None:

@@ -181,7 +181,7 @@ def _turn_counts(*, since: object) -> list[CountRow]:
     return [
         CountRow(
             label=badge(TURN_STATUSES[status], tone=TURN_TONES[status]),
-            reason=str(REASON_NAMES.get(reason, reason)),
+            reason=str(REASON_NAMES.get(reason, reason)) or gettext("not finished yet"),
             count=count,
             url=list_url(Turn, status__exact=status, reason__exact=reason),
         )

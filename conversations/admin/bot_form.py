@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultiple,
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminTextareaWidget,
 )
 
@@ -67,7 +67,8 @@ class InputsField(forms.JSONField):
     def prepare_value(self, value: Any) -> Any:
         """Show the stored map with one input a line."""
         if isinstance(value, dict):
-            return json.dumps(value, ensure_ascii=False, indent=2)
+            # PostgreSQL keeps no order of its own.
+            return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
         return super().prepare_value(value)
 
     def validate(self, value: Any) -> None:
@@ -102,10 +103,10 @@ class InputsField(forms.JSONField):
         return cleaned or {}
 
 
-class InboxesField(forms.ModelMultipleChoiceField):
+class InboxesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     """Inboxes as check marks, each with the account it belongs to."""
 
-    def label_from_instance(self, obj: Inbox) -> str:  # type: ignore[override]
+    def label_from_instance(self, obj: Inbox) -> str:
         return f"{obj.account} · {obj}"
 
 
@@ -115,7 +116,7 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
     speak_in_statuses = forms.MultipleChoiceField(
         label=_("Speaks in statuses"),
         choices=ConversationStatus.choices,
-        widget=UnfoldAdminCheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
             "Chatwoot gives a conversation to its bot as “pending” and to humans as "
             "“open”. With “pending” alone the bot is silent as soon as a human takes "
@@ -134,7 +135,7 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
             "account__name", "name", "chatwoot_inbox_id"
         ),
         required=False,
-        widget=UnfoldAdminCheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
             "None chosen: all inboxes of the account. An inbox appears here with its "
             "first webhook."
@@ -150,7 +151,24 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
 
     class Meta:
         model = Bot
-        exclude = ()
+        fields = (
+            "name",
+            "enabled",
+            "account",
+            "inboxes",
+            "dify_app",
+            "reply_as",
+            "speak_in_statuses",
+            "inputs",
+            "new_dify_conversation_after_resolve",
+            "max_message_age_s",
+            "failure_public_text",
+            "failure_private_text",
+        )
+        widgets: ClassVar = {
+            "failure_public_text": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+            "failure_private_text": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -159,11 +177,13 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
     def clean(self) -> dict[str, Any] | None:
         """Refuse inboxes that belong to another account."""
         cleaned = super().clean()
-        account = self.cleaned_data.get("account")
+        account: ChatwootAccount | None = self.cleaned_data.get("account")
+        if account is None:
+            return cleaned
         foreign = [
             inbox
             for inbox in self.cleaned_data.get("inboxes") or []
-            if account is not None and inbox.account_id != account.pk
+            if inbox.account_id != account.pk
         ]
         if foreign:
             self.add_error("inboxes", self._foreign(foreign, account=account))

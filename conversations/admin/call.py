@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from bridge_project.lib.admin_base import (
     ReadOnlyAdmin,
     admin_link,
+    moment,
     shortened,
     text_block,
 )
@@ -67,7 +68,7 @@ class UpstreamCallAdmin(ReadOnlyAdmin[UpstreamCall]):
     """What was asked of whom, what came back, and how long it took."""
 
     list_display = (
-        "created_at",
+        "time",
         "service_name",
         "call",
         "http",
@@ -76,7 +77,7 @@ class UpstreamCallAdmin(ReadOnlyAdmin[UpstreamCall]):
         "conversation",
         "of_turn",
     )
-    list_display_links = ("created_at", "call")
+    list_display_links = ("time", "call")
     list_filter = (ServiceFilter, OutcomeFilter, "created_at")
     ordering = ("-id",)
     sortable_by = ()
@@ -96,6 +97,10 @@ class UpstreamCallAdmin(ReadOnlyAdmin[UpstreamCall]):
         "of_run",
         "conversation",
     )
+
+    @admin.display(description=_("time"))
+    def time(self, call: UpstreamCall) -> SafeString:
+        return moment(call.created_at)
 
     @admin.display(description=_("service"))
     def service_name(self, call: UpstreamCall) -> str:

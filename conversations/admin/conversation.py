@@ -15,6 +15,7 @@ from bridge_project.lib.admin_base import (
     admin_link,
     json_block,
     list_url,
+    moment,
 )
 from conversations.admin.base import (
     action_badge,
@@ -41,9 +42,9 @@ class ConversationAdmin(ReadOnlyAdmin[Conversation]):
         "inbox_name",
         "assignee",
         "team_name",
-        "last_customer_message_at",
-        "last_bot_message_at",
-        "last_human_message_at",
+        "customer_wrote",
+        "bot_answered",
+        "human_replied",
         "in_chatwoot",
     )
     list_filter = ("status", "inbox", "account", "updated_at")
@@ -72,6 +73,18 @@ class ConversationAdmin(ReadOnlyAdmin[Conversation]):
     @admin.display(description=_("assignee"))
     def assignee(self, conversation: Conversation) -> str:
         return _assignee(conversation)
+
+    @admin.display(description=_("last customer message"))
+    def customer_wrote(self, conversation: Conversation) -> SafeString:
+        return moment(conversation.last_customer_message_at)
+
+    @admin.display(description=_("last bot answer"))
+    def bot_answered(self, conversation: Conversation) -> SafeString:
+        return moment(conversation.last_bot_message_at)
+
+    @admin.display(description=_("last human reply"))
+    def human_replied(self, conversation: Conversation) -> SafeString:
+        return moment(conversation.last_human_message_at)
 
     @admin.display(description=_("Chatwoot"))
     def in_chatwoot(self, conversation: Conversation) -> SafeString:

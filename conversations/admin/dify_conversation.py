@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.admin_base import ReadOnlyAdmin, admin_link, badge
+from bridge_project.lib.admin_base import ReadOnlyAdmin, admin_link, badge, moment
 from conversations.admin.base import chatwoot_link, conversation_link, number_in
 from conversations.models import DifyConversation
 
@@ -23,9 +23,9 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
         "state",
         "app_link",
         "conversation_number",
-        "started_at",
-        "last_used_at",
-        "ended_at",
+        "started",
+        "last_used",
+        "ended",
     )
     list_filter = (
         ("ended_at", admin.EmptyFieldListFilter),
@@ -63,6 +63,18 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
     @admin.display(description=_("conversation"))
     def conversation_number(self, memory: DifyConversation) -> SafeString:
         return conversation_link(memory.conversation)
+
+    @admin.display(description=_("started"))
+    def started(self, memory: DifyConversation) -> SafeString:
+        return moment(memory.started_at)
+
+    @admin.display(description=_("last used"))
+    def last_used(self, memory: DifyConversation) -> SafeString:
+        return moment(memory.last_used_at)
+
+    @admin.display(description=_("ended"))
+    def ended(self, memory: DifyConversation) -> SafeString:
+        return moment(memory.ended_at)
 
     @admin.display(description=_("Chatwoot"))
     def in_chatwoot(self, memory: DifyConversation) -> SafeString:

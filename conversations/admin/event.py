@@ -16,6 +16,7 @@ from bridge_project.lib.admin_base import (
     admin_link,
     badge,
     json_block,
+    moment,
     shortened,
 )
 from bridge_project.lib.errors import MalformedPayload
@@ -85,8 +86,8 @@ class WebhookEventAdmin(ReadOnlyAdmin[WebhookEvent]):
     change_form_template = "admin/conversations/webhookevent/change_form.html"
 
     @admin.display(description=_("received"))
-    def received(self, event: WebhookEvent) -> object:
-        return event.received_at
+    def received(self, event: WebhookEvent) -> SafeString:
+        return moment(event.received_at)
 
     @admin.display(description=_("event"))
     def what(self, event: WebhookEvent) -> str:

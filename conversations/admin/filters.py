@@ -37,7 +37,7 @@ class DropdownFilter(admin.ChoicesFieldListFilter):
 
 
 class EventKindFilter(admin.SimpleListFilter):
-    """Events by what they are about; their names would have to be read off the table."""
+    """Events by what they are about; finding all their names would be slow."""
 
     title = _("kind of event")
     parameter_name = "kind"
@@ -52,7 +52,7 @@ class EventKindFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[WebhookEvent]
     ) -> QuerySet[WebhookEvent]:
-        kind = self.value()
+        kind = self.value() or ""
         if kind in KINDS:
             return queryset.filter(name__in=KINDS[kind])
         if kind == "other":

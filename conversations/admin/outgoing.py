@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.admin_base import ReadOnlyAdmin, shortened, text_block
+from bridge_project.lib.admin_base import ReadOnlyAdmin, moment, shortened, text_block
 from conversations.admin.base import (
     chatwoot_link,
     conversation_link,
@@ -24,7 +24,7 @@ class OutgoingMessageAdmin(ReadOnlyAdmin[OutgoingMessage]):
     """What the bridge said, and whether it is known to have arrived."""
 
     list_display = (
-        "created_at",
+        "created",
         "part",
         "state",
         "beginning",
@@ -51,6 +51,10 @@ class OutgoingMessageAdmin(ReadOnlyAdmin[OutgoingMessage]):
         "attempted_at",
         "posted_at",
     )
+
+    @admin.display(description=_("created"))
+    def created(self, post: OutgoingMessage) -> SafeString:
+        return moment(post.created_at)
 
     @admin.display(description=_("state"))
     def state(self, post: OutgoingMessage) -> SafeString:

@@ -13,6 +13,7 @@ from bridge_project.lib.admin_base import (
     NOTHING,
     ReadOnlyAdmin,
     admin_link,
+    moment,
     shortened,
 )
 from conversations.admin.base import (
@@ -54,8 +55,8 @@ class PipelineRunAdmin(ReadOnlyAdmin[PipelineRun]):
         return f"{run.pk}"
 
     @admin.display(description=_("started"))
-    def started(self, run: PipelineRun) -> object:
-        return run.started_at
+    def started(self, run: PipelineRun) -> SafeString:
+        return moment(run.started_at)
 
     @admin.display(description=_("state"))
     def state(self, run: PipelineRun) -> SafeString:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django_celery_results.admin  # noqa: F401 registers what is replaced below
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -10,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django_celery_results.admin import GroupResult, TaskResult
+from django_celery_results.models import GroupResult, TaskResult
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from bridge_project.lib.admin_base import (
@@ -18,6 +19,7 @@ from bridge_project.lib.admin_base import (
     BridgeAdmin,
     ReadOnlyAdmin,
     badge,
+    moment,
     shortened,
     text_block,
 )
@@ -26,6 +28,8 @@ from bridge_project.lib.admin_base import (
 # of tasks, so their list would be empty for ever.
 for model in (User, Group, TaskResult, GroupResult):
     admin.site.unregister(model)
+
+admin.site.index_title = _("Overview")
 
 TASK_TONES = {
     "SUCCESS": "good",
@@ -48,7 +52,7 @@ TASK_STATES = {
 
 
 @admin.register(User)
-class UserAdmin(BridgeAdmin[User], DjangoUserAdmin):  # type: ignore[misc]
+class UserAdmin(BridgeAdmin[User], DjangoUserAdmin):  # type: ignore[type-arg]
     """People who may log in here."""
 
     form = UserChangeForm
@@ -57,7 +61,7 @@ class UserAdmin(BridgeAdmin[User], DjangoUserAdmin):  # type: ignore[misc]
 
 
 @admin.register(Group)
-class GroupAdmin(BridgeAdmin[Group], DjangoGroupAdmin):  # type: ignore[misc]
+class GroupAdmin(BridgeAdmin[Group], DjangoGroupAdmin):
     """Sets of permissions."""
 
 
@@ -65,8 +69,8 @@ class GroupAdmin(BridgeAdmin[Group], DjangoGroupAdmin):  # type: ignore[misc]
 class TaskResultAdmin(ReadOnlyAdmin[TaskResult]):
     """What the workers did; for operators to read, no decision depends on it."""
 
-    list_display = ("date_done", "task", "state", "arguments", "outcome", "worker")
-    list_display_links = ("date_done", "task")
+    list_display = ("done", "task", "state", "arguments", "outcome", "worker")
+    list_display_links = ("done", "task")
     list_filter = ("status", "date_done")
     ordering = ("-id",)
     sortable_by = ()
@@ -84,6 +88,10 @@ class TaskResultAdmin(ReadOnlyAdmin[TaskResult]):
         "date_started",
         "date_done",
     )
+
+    @admin.display(description=_("finished"))
+    def done(self, row: TaskResult) -> SafeString:
+        return moment(row.date_done)
 
     @admin.display(description=_("task"))
     def task(self, row: TaskResult) -> str:

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.admin_base import NOTHING, ReadOnlyAdmin, admin_link
+from bridge_project.lib.admin_base import NOTHING, ReadOnlyAdmin, admin_link, moment
 from conversations.admin.base import (
     chatwoot_link,
     conversation_badge,
@@ -61,8 +61,8 @@ class TurnAdmin(ReadOnlyAdmin[Turn]):
         return f"{turn.pk}"
 
     @admin.display(description=_("created"))
-    def created(self, turn: Turn) -> object:
-        return turn.created_at
+    def created(self, turn: Turn) -> SafeString:
+        return moment(turn.created_at)
 
     @admin.display(description=_("state"))
     def state(self, turn: Turn) -> SafeString:

@@ -53,6 +53,7 @@ class Reason(models.TextChoices):
     CONVERSATION_GONE = "conversation_gone", _("the conversation was deleted")
     EMPTY_ANSWER = "empty_answer", _("Dify gave an empty answer")
     DIFY_PAUSED = "dify_paused", _("the flow waits for a human's input")
+    DIFY_STOPPED = "dify_stopped", _("the run was stopped before it had an answer")
     DIFY_FAILED = "dify_failed", _("Dify could not answer")
     CHATWOOT_FAILED = "chatwoot_failed", _("Chatwoot did not take the answer")
     OUTCOME_UNKNOWN = (

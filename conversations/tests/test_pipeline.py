@@ -25,6 +25,9 @@ from conversations.models import (
 )
 from conversations.tests.conftest import Platforms, answer_events
 from conversations.tests.factories import make_event, message_payload
+from dify_api.models import DifyApp
+from dify_api.tests.scripted import PING, Exchange, ScriptedServer, chunk
+from dify_api.tests.scripted import answer as scripted_answer
 
 pytestmark = pytest.mark.django_db
 
@@ -658,3 +661,43 @@ def test_a_fault_of_ours_is_seen_and_retried(turn: Turn, platforms: Platforms) -
 
     assert ended(turn) == ("retrying", "")
     assert PipelineRun.objects.get().error_code == "internal_error"
+
+
+def test_a_stopped_run_has_no_answer(turn: Turn, platforms: Platforms) -> None:
+    ids = {"task_id": "t", "conversation_id": "c", "message_id": "m"}
+    stopped = {"id": "r", "status": "stopped", "outputs": {}, "error": None}
+    platforms.dify_answers(
+        {"event": "message", "answer": "Half an ans", **ids},
+        {"event": "workflow_finished", "workflow_run_id": "r", "data": stopped, **ids},
+    )
+    assert turn.bot is not None
+    assert turn.bot.dify_app is not None
+    turn.bot.dify_app.mode = "advanced-chat"
+    turn.bot.dify_app.save()
+
+    assert run_until_done(turn, most=2) == ("handed_over", "dify_stopped")
+    assert "Half" not in str(platforms.posted)
+
+
+def test_stops_a_run_that_takes_too_long(turn: Turn, platforms: Platforms) -> None:
+    def script(exchange: Exchange) -> None:
+        if exchange.request.path.endswith("/stop"):
+            exchange.send(scripted_answer("200 OK", b'{"result": "success"}'))
+            return
+        first = f"data: {json.dumps(answer_events('Half an ans')[0])}\n\n"
+        exchange.send_stream(first.encode())
+        exchange.repeat(chunk(PING))
+
+    server = ScriptedServer(script)
+    platforms.wire.add_passthru(server.url)
+    DifyApp.objects.update(base_url=server.url, total_timeout_s=1)
+
+    assert run_until_done(turn, most=2) == ("handed_over", "dify_failed")
+    server.close()
+
+    run = PipelineRun.objects.get()
+    assert (run.error_code, run.dify_task_id) == ("run_too_long", "task-1")
+    stopped = [r for r in server.requests if r.path.endswith("/stop")]
+    assert [(r.path, r.json) for r in stopped] == [
+        ("/v1/chat-messages/task-1/stop", {"user": run.dify_user})
+    ]

@@ -150,7 +150,6 @@ def test_command_says_what_it_found(app: DifyApp, wire: RequestsMock) -> None:
 
     assert out.splitlines() == [
         f"OK Shop: reachable at {API}, key accepted",
-        "OK Shop: is called “echo” in Dify",
         "OK Shop: published, kind: chatflow",
         "OK Shop: declared inputs: chatwoot_conversation_id (text-input, required), "
         "conversation_status (text-input), score (number)",

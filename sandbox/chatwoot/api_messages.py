@@ -76,21 +76,23 @@ async def _fields(call: Call) -> tuple[Json, list[Upload]]:
     content_type = call.request.headers.get("content-type", "")
     if not content_type.startswith("multipart/form-data"):
         return call.parameters("message"), []
-    form = await call.request.form()
     fields: Json = {}
     uploads: list[Upload] = []
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            uploads.append(
-                Upload(
-                    name=value.filename or "file",
-                    content_type=value.content_type or "application/octet-stream",
-                    data=await value.read(),
-                )
-            )
-        else:
-            fields[name] = value
+    async with call.request.form() as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                uploads.append(await _upload(value))
+            else:
+                fields[name] = value
     return fields, uploads
+
+
+async def _upload(part: UploadFile) -> Upload:
+    return Upload(
+        name=part.filename or "file",
+        content_type=part.content_type or "application/octet-stream",
+        data=await part.read(),
+    )
 
 
 def _draft(

@@ -26,21 +26,21 @@ def render(text: str, *, store: ChatwootStore, conversation: Conversation) -> st
     parses leniently where python-liquid is strict: ``{{ a b }}`` means ``{{ a }}``
     there, and an unknown filter is passed over. `_lenient` makes up for that.
     """
-    guarded = _BACKTICKS.sub(r"{% raw %}`\1`{% endraw %}", text)
     drops = _drops(store=store, conversation=conversation)
+    guarded = _BACKTICKS.sub(r"{% raw %}`\1`{% endraw %}", text)
     try:
-        return _ENVIRONMENT.from_string(_lenient(guarded)).render(**drops)
+        return _ENVIRONMENT.from_string(_lenient(guarded, drops=drops)).render(**drops)
     except LiquidError:
         return text
 
 
-def _lenient(text: str) -> str:
+def _lenient(text: str, *, drops: Json) -> str:
     def rewrite(match: re.Match[str]) -> str:
         whole, markup = match.group(0), match.group(1)
         if markup is None:
             return whole
         try:
-            _ENVIRONMENT.from_string(whole)
+            _ENVIRONMENT.from_string(whole).render(**drops)
         except LiquidError:
             fragment = _FIRST_FRAGMENT.search(markup)
             return f"{{{{ {fragment.group(0)} }}}}" if fragment else ""

@@ -65,25 +65,26 @@ async def site(call: Call) -> Response:
 
 async def upload_file(call: Call) -> Response:
     """201 and the file's row. The extension decides the size limit."""
-    form = await call.request.form()
-    part = _only_file(form, call=call)
-    name = part.filename or ""
-    if not name:
-        text = "The specified filename does not exist."
-        raise errors.DifyError(400, "filename_not_exists_error", text)
-    if "/" in name or "\\" in name:
-        raise errors.invalid_param("Filename contains invalid characters")
-    if not part.content_type:
-        raise errors.DifyError(415, "unsupported_file_type", "File type not allowed.")
-    upload = UploadedFile(
-        id=new_id(),
-        app_id=call.app.id,
-        user=_form_user(form),
-        name=name,
-        mime_type=part.content_type,
-        data=await part.read(),
-        created_at=int(times.now()),
-    )
+    async with call.request.form() as form:
+        part = _only_file(form, call=call)
+        name = part.filename or ""
+        if not name:
+            text = "The specified filename does not exist."
+            raise errors.DifyError(400, "filename_not_exists_error", text)
+        if "/" in name or "\\" in name:
+            raise errors.invalid_param("Filename contains invalid characters")
+        if not part.content_type:
+            text = "File type not allowed."
+            raise errors.DifyError(415, "unsupported_file_type", text)
+        upload = UploadedFile(
+            id=new_id(),
+            app_id=call.app.id,
+            user=_form_user(form),
+            name=name,
+            mime_type=part.content_type,
+            data=await part.read(),
+            created_at=int(times.now()),
+        )
     limit_mb = _LIMITS_MB.get(upload.extension, _OTHER_LIMIT_MB)
     if len(upload.data) > limit_mb * _MEGABYTE:
         raise errors.DifyError(413, "file_too_large", "")
@@ -143,17 +144,18 @@ async def preview_file(call: Call) -> Response:
 
 
 async def audio_to_text(call: Call) -> Response:
-    form = await call.request.form()
-    part = form.get("file")
-    if not isinstance(part, UploadFile):
-        raise errors.DifyError(400, "no_audio_uploaded", "Please upload your audio.")
+    async with call.request.form() as form:
+        part = form.get("file")
+        if not isinstance(part, UploadFile):
+            text = "Please upload your audio."
+            raise errors.DifyError(400, "no_audio_uploaded", text)
+        kind, data = part.content_type, await part.read()
     if not call.app.speech_to_text:
         text = "Speech to text is not enabled"
         raise errors.DifyError(400, "speech_to_text_disabled", text)
-    if part.content_type not in _AUDIO_TYPES:
+    if kind not in _AUDIO_TYPES:
         text = "Audio type not allowed."
         raise errors.DifyError(415, "unsupported_audio_type", text)
-    data = await part.read()
     if len(data) > _AUDIO_LIMIT_MB * _MEGABYTE:
         text = f"Audio size larger than {_AUDIO_LIMIT_MB} mb"
         raise errors.DifyError(413, "audio_too_large", text)

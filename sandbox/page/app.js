@@ -94,7 +94,7 @@ function listen() {
     if (news.type === "wire") upsertWire(news.entry);
     else if (news.type === "conversation") refresh("list");
     else if (news.type === "wire_cleared") refresh("wire");
-    else refresh("overview", "wire");
+    else if (news.type !== "closing") refresh("overview", "wire");
   };
 }
 

@@ -9,7 +9,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from bridge_project.lib.errors import BridgeError
 from dify_api.app_info import refresh
-from dify_api.client import DifyClient
 from dify_api.models import DifyApp
 
 
@@ -38,13 +37,11 @@ class Command(BaseCommand):
 
     def _check(self, app: DifyApp) -> bool:
         try:
-            info = DifyClient(app.connection()).info()
-            self._ok(app, f"reachable at {app.connection().api_url}, key accepted")
-            self._ok(app, f"is called “{info.name}” in Dify")
             refresh(app)
         except BridgeError as err:
             self.stderr.write(f"FAILED {app}: {err}")
             return False
+        self._ok(app, f"reachable at {app.connection().api_url}, key accepted")
         self._ok(app, f"published, kind: {app.get_mode_display()}")
         inputs = ", ".join(
             f"{field.variable} ({field.kind}{', required' if field.required else ''})"

@@ -1,0 +1,33 @@
+"""Secrets and long texts stay out."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge_project.lib.redact import cut, mask
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Authorization: Bearer abc.def-1", "Authorization: Bearer [secret]"),
+        ("key app-A1b2C3d4E5 refused", "key [secret] refused"),
+        ("postgres://u:p4ss@db/x", "postgres://[secret]@db/x"),
+        ("redis://:p4ss@host:1/0", "redis://[secret]@host:1/0"),
+        ("https://chat.test/app/1", "https://chat.test/app/1"),
+        ("an app-store and a bearer of news", "an app-store and a bearer of news"),
+    ],
+)
+def test_masks_what_looks_like_a_secret(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+def test_masks_what_it_is_told() -> None:
+    assert mask("x t0ken y", secrets=["t0ken", ""]) == "x [secret] y"
+
+
+def test_cuts_long_texts_and_says_so() -> None:
+    assert cut("a" * 10, max_chars=10) == "a" * 10
+    shortened = cut("a" * 5000)
+    assert len(shortened) == 2000
+    assert shortened.endswith("… [5000 characters]")
