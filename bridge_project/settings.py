@@ -241,7 +241,7 @@ UNFOLD = {
                 "title": _("Work"),
                 "items": [
                     _page(_("Events"), "inbox", "conversations.webhookevent"),
-                    _page(_("Turns"), "question_answer", "conversations.turn"),
+                    _page(_("Turns"), "contact_support", "conversations.turn"),
                     _page(_("Conversations"), "forum", "conversations.conversation"),
                 ],
             },

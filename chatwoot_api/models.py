@@ -11,6 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.encryption import EncryptedTextField
+from bridge_project.lib.health import Health as Health
+from bridge_project.lib.health import HealthQuerySet, WithHealth
 
 
 def new_webhook_token() -> str:
@@ -18,16 +20,7 @@ def new_webhook_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-class Health(models.TextChoices):
-    """What the last calls to a service told us."""
-
-    UNKNOWN = "unknown", _("not tried yet")
-    OK = "ok", _("works")
-    FAILING = "failing", _("fails")
-    REFUSED = "refused", _("token refused")
-
-
-class ChatwootAccount(models.Model):
+class ChatwootAccount(WithHealth):
     """One account of one Chatwoot server; made by `bootstrap` or in the admin."""
 
     # Names contacts to Dify (Bot.dify_user): never shown, never changed.
@@ -92,17 +85,6 @@ class ChatwootAccount(models.Model):
             "closed networks."
         ),
     )
-    health = models.CharField(
-        _("health"),
-        max_length=20,
-        choices=Health,
-        default=Health.UNKNOWN,
-        editable=False,
-    )
-    last_error = models.TextField(_("last error"), blank=True, editable=False)
-    last_error_at = models.DateTimeField(
-        _("last error at"), null=True, blank=True, editable=False
-    )
     # Fingerprints of what `manage.py bootstrap` wrote: what an operator has changed
     # since then differs, and is left alone.
     bootstrapped = models.JSONField(default=dict, blank=True, editable=False)
@@ -110,6 +92,8 @@ class ChatwootAccount(models.Model):
         _("created"), default=timezone.now, editable=False
     )
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects = HealthQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("Chatwoot account")

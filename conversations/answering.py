@@ -258,6 +258,7 @@ class _Ask:
             run.total_price = reply.usage.total_price
             run.currency = reply.usage.currency
         run.save()
+        DifyApp.objects.filter(pk=self._app.pk).mark_ok()
         memory.remember(
             self._conversation,
             app=self._app,
@@ -274,3 +275,5 @@ class _Ask:
         run.error = cut(str(err))
         run.finished_at = timezone.now()
         run.save()
+        if isinstance(err, BridgeError):
+            DifyApp.objects.filter(pk=self._app.pk).note(err)

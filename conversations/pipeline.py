@@ -24,6 +24,7 @@ from bridge_project.lib.errors import (
 )
 from bridge_project.lib.redact import cut
 from chatwoot_api.client import ChatwootClient
+from chatwoot_api.models import ChatwootAccount
 from conversations import answering, freshness, handover, posting, retries, turns
 from conversations.call_log import CallRecorder
 from conversations.leases import keeper
@@ -141,6 +142,7 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
         private=bot.reply_as == ReplyAs.PRIVATE_NOTE,
         client=client,
     )
+    ChatwootAccount.objects.filter(pk=bot.account.pk).mark_ok()
     return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
 
 
@@ -188,6 +190,9 @@ def _after_failure(turn: Turn, *, lease: UUID, err: Exception) -> Result:
     """Put the turn back for another attempt, for the humans, or, at last, give up."""
     now = timezone.now()
     error = cut(str(err))
+    if isinstance(err, UpstreamError) and err.service == ChatwootClient.service:
+        account = turn.conversation.account_id
+        ChatwootAccount.objects.filter(pk=account).note(err)
     logger.warning("Turn %s, attempt %s: %s", turn.pk, turn.attempts, error)
     pause = retries.delay_s(turn.attempts, error=err, chance=random.random())
     reason = turn.handover_reason

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
@@ -158,16 +158,14 @@ class DifyAppAdmin(BridgeAdmin[DifyApp]):
         except BridgeError as err:
             self.message_user(request, _failure(app, err), messages.ERROR)
             return
-        self.message_user(
-            request,
-            gettext("“%(app)s” answered: %(kind)s, %(count)d inputs declared.")
-            % {
-                "app": app,
-                "kind": app.get_mode_display(),
-                "count": len(app.declared_inputs()),
-            },
-            messages.SUCCESS,
+        count = len(app.declared_inputs())
+        sentence = ngettext(
+            "“%(app)s” answered: %(kind)s, %(count)d input declared.",
+            "“%(app)s” answered: %(kind)s, %(count)d inputs declared.",
+            count,
         )
+        values = {"app": app, "kind": app.get_mode_display(), "count": count}
+        self.message_user(request, sentence % values, messages.SUCCESS)
 
     def save_model(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils import timezone
 
 from bridge_project.lib.errors import BridgeError, ConfigurationError, Unauthorized
+from bridge_project.lib.health import describe
 from bridge_project.lib.http import CallLog
 from dify_api.client import DifyClient
 from dify_api.models import DifyApp
@@ -27,7 +28,7 @@ def refresh(app: DifyApp, *, call_log: CallLog | None = None) -> None:
     except BridgeError as err:
         row = DifyApp.objects.filter(pk=app.pk)
         mark = row.mark_refused if isinstance(err, Unauthorized) else row.mark_failing
-        mark(_describe(err))
+        mark(describe(err))
         app.refresh_from_db(fields=["health", "last_error", "last_error_at"])
         raise
     app.parameters = parameters.raw
@@ -67,8 +68,3 @@ def _mode(info: AppInfo, *, known: str, client: DifyClient) -> str:
         "Choose “workflow” or “text generator” in the admin."
     )
     raise ConfigurationError(msg)
-
-
-def _describe(err: BridgeError) -> str:
-    excerpt = getattr(err, "excerpt", "")
-    return f"{err} — {excerpt}" if excerpt else str(err)

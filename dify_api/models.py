@@ -12,37 +12,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.encryption import EncryptedTextField
+from bridge_project.lib.health import HealthQuerySet, WithHealth
 from dify_api.connection import DifyConnection
 from dify_api.payloads import AppMode, InputField, parse_parameters
 
 MAX_TOTAL_TIMEOUT_S = 1800
 
 
-class DifyAppQuerySet(models.QuerySet["DifyApp"]):
-    """What happens to Dify apps."""
-
-    def usable(self) -> DifyAppQuerySet:
-        """Leave out apps whose key Dify refuses: calls would only hammer it."""
-        return self.exclude(health=DifyApp.Health.REFUSED)
-
-    def mark_ok(self) -> int:
-        """Note that a call worked; writes only where that is news."""
-        return self.exclude(health=DifyApp.Health.OK).update(
-            health=DifyApp.Health.OK, updated_at=timezone.now()
-        )
-
-    def mark_failing(self, error: str) -> int:
-        """Note a failed call. A refused key stays refused until a call works."""
-        return self.usable().update(
-            health=DifyApp.Health.FAILING, **_error_fields(error)
-        )
-
-    def mark_refused(self, error: str) -> int:
-        """Note that Dify does not accept the key (any more)."""
-        return self.update(health=DifyApp.Health.REFUSED, **_error_fields(error))
-
-
-class DifyApp(models.Model):
+class DifyApp(WithHealth):
     """An app of a Dify server; made by `bootstrap` or in the admin.
 
     Its declared inputs and health are written by `app_info.refresh` and by the flow.
@@ -57,14 +34,6 @@ class DifyApp(models.Model):
         ADVANCED_CHAT = AppMode.ADVANCED_CHAT.value, _("chatflow")
         WORKFLOW = AppMode.WORKFLOW.value, _("workflow")
         COMPLETION = AppMode.COMPLETION.value, _("text generator")
-
-    class Health(models.TextChoices):
-        """What the last calls told us."""
-
-        UNKNOWN = "unknown", _("not tried yet")
-        OK = "ok", _("works")
-        FAILING = "failing", _("fails")
-        REFUSED = "refused", _("key refused")
 
     name = models.CharField(_("name"), max_length=100)
     base_url = models.CharField(
@@ -153,27 +122,6 @@ class DifyApp(models.Model):
         editable=False,
         help_text=_("When kind and inputs were last read from Dify."),
     )
-    health = models.CharField(
-        _("health"),
-        max_length=20,
-        choices=Health,
-        default=Health.UNKNOWN,
-        editable=False,
-        help_text=_("With a refused key no run is tried until it is read again."),
-    )
-    last_error = models.TextField(
-        _("last error"),
-        blank=True,
-        editable=False,
-        help_text=_("What the last failed call said."),
-    )
-    last_error_at = models.DateTimeField(
-        _("last error at"),
-        null=True,
-        blank=True,
-        editable=False,
-        help_text=_("When the last call failed."),
-    )
     # Fingerprints of what `manage.py bootstrap` wrote: what an operator has changed
     # since then differs, and is left alone.
     bootstrapped = models.JSONField(default=dict, blank=True, editable=False)
@@ -187,7 +135,7 @@ class DifyApp(models.Model):
         _("changed"), auto_now=True, help_text=_("When anything here last changed.")
     )
 
-    objects = DifyAppQuerySet.as_manager()
+    objects = HealthQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("Dify app")
@@ -220,8 +168,3 @@ class DifyApp(models.Model):
         if not self.parameters:
             return ()
         return parse_parameters(self.parameters).inputs
-
-
-def _error_fields(error: str) -> dict[str, object]:
-    now = timezone.now()
-    return {"last_error": error, "last_error_at": now, "updated_at": now}

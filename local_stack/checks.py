@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,18 +81,16 @@ def checks() -> list[Check]:
     ]
 
 
-def main() -> int:
-    compile_all()
-    env = os.environ | ensure_for_tests()
+def run_all(steps: Sequence[Check], *, env: Mapping[str, str]) -> int:
+    """Run one after the other until one fails; returns the exit code."""
     started_at = time.monotonic()
-    steps = checks()
     for number, check in enumerate(steps, start=1):
         _say(f"\n==> {number}/{len(steps)} {check.title}")
         ended = subprocess.run(
             check.command,
             check=False,
             cwd=PROJECT_ROOT,
-            env=env | dict(check.env),
+            env={**env, **check.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if check.is_quiet else None,
             stderr=subprocess.STDOUT if check.is_quiet else None,
@@ -107,6 +105,11 @@ def main() -> int:
     duration_s = time.monotonic() - started_at
     _say(f"\nmake check: all {len(steps)} steps passed in {duration_s:.0f} s.")
     return 0
+
+
+def main() -> int:
+    compile_all()
+    return run_all(checks(), env=os.environ | ensure_for_tests())
 
 
 def _tool(name: str, *arguments: str) -> list[str]:

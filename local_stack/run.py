@@ -21,7 +21,7 @@ from local_stack.programs import Program
 from local_stack.servers import Server
 from local_stack.steps import AdminLogin
 from local_stack.supervision import Supervision, states
-from local_stack.terminal import LogFollower, say, step, tail
+from local_stack.terminal import LogFollower, is_gone, say, step, tail
 
 START_PATIENCE_S = 90
 SLOW_AFTER_S = 10
@@ -143,7 +143,13 @@ class _Stack:
                 )
 
     def watch(self) -> None:
-        """Raises `LocalStackError` if supervisord itself was killed."""
+        """Raises `LocalStackError` if supervisord itself was killed.
+
+        And `Stop` if the terminal was closed and nobody passed SIGHUP on to us, as it
+        happens when `make` itself leads the session.
+        """
+        if is_gone():
+            raise Stop
         if self._supervision.has_ended():
             raise LocalStackError(
                 "The supervisor ended unexpectedly, and with it all processes. The "

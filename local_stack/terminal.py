@@ -13,6 +13,7 @@ POLL_S = 0.2
 NAME_WIDTH = 9
 COLOURS = (36, 32, 33, 35, 34, 96, 92, 93)
 
+_started_in_terminal = os.isatty(1)
 _writing = threading.Lock()
 
 
@@ -24,6 +25,11 @@ def say(text: str) -> None:
             sys.stdout.flush()
         except OSError:
             return
+
+
+def is_gone() -> bool:
+    """Whether the terminal in which we were started has been closed."""
+    return _started_in_terminal and not os.isatty(1)
 
 
 def step(text: str) -> None:

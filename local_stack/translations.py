@@ -102,7 +102,9 @@ def template(path: Path, *, root: Path) -> Catalog:
     for source in _sources(path, root=root):
         text = source.read_text()
         if source.suffix != ".py":
-            text = templatize(text, origin=str(source))
+            # Calls of gettext between words without meaning, indented at will; that
+            # is Python only inside parentheses.
+            text = f"({templatize(text, origin=str(source))}\n)"
         place = [(str(source.relative_to(root)), 1)]
         for _line, message, comments, context in extract(
             "python", io.BytesIO(text.encode()), KEYWORDS, ["Translators:"]

@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
             )
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        self.sandbox.world.begin_closing()
+        await self.sandbox.world.end_streams()
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
 

@@ -38,6 +38,7 @@ class SandboxApp(WireMiddleware):
             _starlette(self.world),
             wire_log=self.world.wire_log,
             faults=self.world.faults,
+            closing=self.world.closing,
         )
 
 

@@ -125,7 +125,7 @@ async def stream(world: World, request: Request, body: Json) -> Response:
     async def frames() -> AsyncIterator[str]:
         with world.wire_log.listen() as queue:
             yield ": hello\n\n"
-            while not world.closing.is_set():
+            while not world.closing.has_begun:
                 try:
                     news = await asyncio.wait_for(queue.get(), _COMMENT_EVERY_S)
                 except TimeoutError:

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sandbox.closing import Closing
 from sandbox.faults import Fault, Faults
 from sandbox.wire_log import (
     BODY_LIMIT,
@@ -39,8 +40,11 @@ def direction_of(path: str) -> str | None:
 class WireMiddleware:
     """Logs what the bridge asks of the two servers and lets ordered faults happen."""
 
-    def __init__(self, app: ASGIApp, *, wire_log: WireLog, faults: Faults) -> None:
+    def __init__(
+        self, app: ASGIApp, *, wire_log: WireLog, faults: Faults, closing: Closing
+    ) -> None:
         self.app = app
+        self.closing = closing
         self.wire_log = wire_log
         self.faults = faults
 
@@ -101,13 +105,13 @@ class WireMiddleware:
             return
         entry.note = f"fault {fault.id}: {fault.kind}"
         if fault.kind == "delay":
-            await asyncio.sleep(fault.delay_s)
+            await self.closing.wait(fault.delay_s)
             await self.app(scope, receive, recorder)
         elif fault.kind == "status":
-            await asyncio.sleep(fault.delay_s)
+            await self.closing.wait(fault.delay_s)
             await _fault_response(fault)(scope, receive, recorder)
         elif fault.kind == "drop":
-            scope["sandbox.abort"]()
+            await _cut(scope, receive)
         else:
             await self.app(scope, receive, _swallow)
             await self._after(fault, scope, receive, recorder)
@@ -117,12 +121,12 @@ class WireMiddleware:
     ) -> None:
         """The request was carried out; its answer gets lost."""
         if fault.kind == "status_after":
-            await asyncio.sleep(fault.delay_s)
+            await self.closing.wait(fault.delay_s)
             await _fault_response(fault)(scope, receive, recorder)
             return
         if fault.kind == "hang_after":
-            await asyncio.sleep(fault.delay_s or _HANG_S)
-        scope["sandbox.abort"]()
+            await self.closing.wait(fault.delay_s or _HANG_S)
+        await _cut(scope, receive)
 
 
 class _Recorder:
@@ -149,6 +153,13 @@ class _Recorder:
                 kind = entry.response_headers.get("content-type", "")
                 entry.response_body = shown_body(self.kept, content_type=kind)
         await self.send(message)
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Break the connection and come back when the server has noticed it."""
+    scope["sandbox.abort"]()
+    while (await receive())["type"] != "http.disconnect":
+        continue
 
 
 def _abort_of(send: Send) -> Callable[[], None]:

@@ -21,7 +21,7 @@ _FILES = {
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data: https: http:; frame-ancestors 'self'"
+        "default-src 'self'; img-src 'self'; frame-ancestors 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
 }

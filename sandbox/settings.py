@@ -29,7 +29,6 @@ class Settings:
     sign_webhooks: bool = True
     webhook_timeout_s: float = 5.0
     webhook_retry_wait_s: float = 3.0
-    webhook_threads: int = 10
     keep_pending_on_bot_failure: bool = False
     bot_team_bug: bool = True
     greeting_enabled: bool = False

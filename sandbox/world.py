@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from sandbox.chatwoot import seed
 from sandbox.chatwoot.server import ChatwootServer
+from sandbox.closing import Closing
 from sandbox.dify.server import DifyServer
 from sandbox.faults import Faults
 from sandbox.json_types import Json
@@ -21,8 +20,8 @@ class World:
         self.wire_log = WireLog()
         self.faults = Faults()
         self.chatwoot = ChatwootServer(settings=settings, wire_log=self.wire_log)
-        self.dify = DifyServer(settings)
-        self.closing = asyncio.Event()
+        self.closing = Closing()
+        self.dify = DifyServer(settings, closing=self.closing)
 
     def change_settings(self, changes: Json) -> None:
         """Apply settings; a new bridge address also moves the seeded bot's webhook."""
@@ -45,12 +44,12 @@ class World:
         self.wire_log.clear()
         self.wire_log.publish({"type": "reset"})
 
-    def begin_closing(self) -> None:
-        """Let the pages' streams end by themselves."""
-        self.closing.set()
+    async def end_streams(self) -> None:
+        """Let every open stream and every ordered wait come to its end."""
+        self.closing.begin()
         self.wire_log.publish({"type": "closing"})
+        await self.dify.runs.close()
 
     async def close(self) -> None:
-        self.begin_closing()
-        await self.dify.runs.close()
+        await self.end_streams()
         await self.chatwoot.lifecycle.sender.close()

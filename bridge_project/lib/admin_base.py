@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import unfold.admin
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db import connections
 from django.db.models import CASCADE, Model, QuerySet
@@ -110,6 +111,13 @@ class BridgeAdmin(_UnfoldAdmin[ModelT]):
         allowed = super().has_delete_permission(request, obj)  # type: ignore[arg-type]
         return allowed and not (obj is not None and _has_dependants(obj))
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Offer "show all" only where something is left out: it removes filters."""
+        changelist = super().get_changelist_instance(request)
+        if not changelist.query and not changelist.has_active_filters:
+            changelist.full_result_count = changelist.result_count
+        return changelist
+
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Leave out the bulk deletion, which asks no row for its permission."""
         actions = super().get_actions(request)
@@ -153,6 +161,13 @@ def json_block(value: JsonValue) -> SafeString:
     """Return JSON as a person reads it."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     return format_html('<pre class="bridge-pre">{}</pre>', text)
+
+
+def two_lines(small: str, text: str) -> SafeString:
+    """Return a cell with a small line above a text."""
+    return format_html(
+        '<span class="bridge-two"><small>{}</small>{}</span>', small, text
+    )
 
 
 def text_block(text: str) -> SafeString:

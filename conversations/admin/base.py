@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
@@ -111,7 +112,7 @@ def seconds(duration_ms: int | None) -> str:
         return NOTHING
     if duration_ms < 1000:
         return gettext("%(ms)s ms") % {"ms": duration_ms}
-    return gettext("%(s).1f s") % {"s": duration_ms / 1000}
+    return gettext("%(s)s s") % {"s": number_format(duration_ms / 1000, 1)}
 
 
 def elapsed(start: datetime | None, end: datetime | None) -> str:

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +19,7 @@ from bridge_project.lib.admin_base import (
     json_block,
     moment,
     shortened,
+    two_lines,
 )
 from bridge_project.lib.errors import MalformedPayload
 from bridge_project.lib.types import JsonObject
@@ -65,7 +67,6 @@ class WebhookEventAdmin(ReadOnlyAdmin[WebhookEvent]):
         "what",
         "state",
         "decision",
-        "reason_in_words",
         "conversation_number",
         "chatwoot_message_id",
         "answered_in",
@@ -90,9 +91,9 @@ class WebhookEventAdmin(ReadOnlyAdmin[WebhookEvent]):
         return moment(event.received_at)
 
     @admin.display(description=_("event"))
-    def what(self, event: WebhookEvent) -> str:
+    def what(self, event: WebhookEvent) -> SafeString | str:
         text = shortened(getattr(event, "content", None) or "", max_chars=60)
-        return f"{event.name}: {text}" if text else event.name
+        return two_lines(event.name, text) if text else event.name
 
     @admin.display(description=_("state"))
     def state(self, event: WebhookEvent) -> SafeString:
@@ -100,11 +101,13 @@ class WebhookEventAdmin(ReadOnlyAdmin[WebhookEvent]):
 
     @admin.display(description=_("decision"))
     def decision(self, event: WebhookEvent) -> SafeString:
-        return action_badge(event)
-
-    @admin.display(description=_("reason"))
-    def reason_in_words(self, event: WebhookEvent) -> str:
-        return event.get_reason_display() or NOTHING
+        if not event.action:
+            return action_badge(event)
+        return format_html(
+            '<span class="bridge-row">{} {}</span>',
+            action_badge(event),
+            event.get_reason_display(),
+        )
 
     @admin.display(description=_("conversation"))
     def conversation_number(self, event: WebhookEvent) -> SafeString | str:

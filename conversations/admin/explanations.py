@@ -118,6 +118,11 @@ REASONS: Mapping[str, Promise] = {
         "The Dify flow stopped to wait for somebody to fill in a form, which customers "
         "cannot do. Remove the human input node from the flow, or give it a default."
     ),
+    Reason.DIFY_STOPPED: _(
+        "Somebody stopped the run in Dify, or it took longer than Dify allows, before "
+        "there was an answer. If it happens often, make the flow faster or raise "
+        "Dify's own time limit."
+    ),
     Reason.DIFY_FAILED: _(
         "Dify could not answer, also when asked again. The error of the run tells "
         "what it said; the health of the Dify app shows whether it works by now."

@@ -66,7 +66,7 @@ class Platforms:
         self, *, status: str = "pending", last: JsonObject | None = None
     ) -> None:
         """Answer GET conversations/133; later calls replace earlier ones."""
-        body = {
+        body: JsonObject = {
             "id": 133,
             "status": status,
             "meta": {"sender": {"id": 640}, "channel": "Channel::WebWidget"},
@@ -129,11 +129,9 @@ IDS: JsonObject = {
 def answer_events(text: str, **ids: str) -> list[JsonObject]:
     """The stream of a chat app that says `text`."""
     common = {**IDS, **ids}
-    usage = {"total_tokens": 42, "total_price": "0.0012", "currency": "USD"}
-    return [
-        {"event": "message", "answer": text, **common},
-        {"event": "message_end", "metadata": {"usage": usage}, **common},
-    ]
+    usage: JsonObject = {"total_tokens": 42, "total_price": "0.0012", "currency": "USD"}
+    end: JsonObject = {"event": "message_end", "metadata": {"usage": usage}}
+    return [{"event": "message", "answer": text, **common}, {**end, **common}]
 
 
 @pytest.fixture

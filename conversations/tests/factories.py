@@ -54,6 +54,12 @@ def make_bot(account: ChatwootAccount | None = None, **overrides: Any) -> Bot:
     return Bot.objects.create(**{**values, **overrides})
 
 
+def app_of(bot: Bot) -> DifyApp:
+    """The Dify app of a bot that has one."""
+    assert bot.dify_app is not None
+    return bot.dify_app
+
+
 def make_conversation(bot: Bot, **overrides: Any) -> Conversation:
     inbox = Inbox.objects.remember(
         bot.account,

@@ -238,8 +238,7 @@ def test_another_ais_message_is_not_a_humans(
     payload: Callable[[str], JsonObject],
 ) -> None:
     captain = payload("message_created_outgoing_user")
-    captain["sender"] = {"id": 1, "name": "Captain", "type": "captain/assistant"}
-    captain["sender"]["type"] = "Captain::Assistant"
+    captain["sender"] = {"id": 1, "name": "AI", "type": "Captain::Assistant"}
 
     assert decided(parse_event(captain)).reason == Reason.OTHER_BOT
 

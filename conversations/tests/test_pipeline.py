@@ -24,7 +24,7 @@ from conversations.models import (
     WebhookEvent,
 )
 from conversations.tests.conftest import Platforms, answer_events
-from conversations.tests.factories import make_event, message_payload
+from conversations.tests.factories import app_of, make_event, message_payload
 from dify_api.models import DifyApp
 from dify_api.tests.scripted import PING, Exchange, ScriptedServer, chunk
 from dify_api.tests.scripted import answer as scripted_answer
@@ -226,7 +226,7 @@ def test_does_not_ask_when_a_human_has_answered(
 def test_does_not_post_when_a_human_answered_meanwhile(
     turn: Turn, platforms: Platforms
 ) -> None:
-    human = {
+    human: JsonObject = {
         "id": 9002,
         "message_type": 1,
         "content": "I am on it",
@@ -359,7 +359,7 @@ def test_starts_a_new_dify_conversation_when_the_old_one_vanished(
 ) -> None:
     DifyConversation.objects.create(
         conversation=conversation,
-        app=bot.dify_app,
+        app=app_of(bot),
         dify_conversation_id="vanished",
         dify_user="the-user",
     )
@@ -384,12 +384,10 @@ def test_starts_a_new_dify_conversation_when_the_old_one_vanished(
 def test_looks_before_it_asks_a_chatflow_after_a_while(
     turn: Turn, bot: Bot, conversation: Conversation, platforms: Platforms
 ) -> None:
-    assert bot.dify_app is not None
-    bot.dify_app.mode = "advanced-chat"
-    bot.dify_app.save()
+    DifyApp.objects.update(mode="advanced-chat")
     DifyConversation.objects.create(
         conversation=conversation,
-        app=bot.dify_app,
+        app=app_of(bot),
         dify_conversation_id="vanished",
         dify_user="the-user",
         last_used_at=timezone.now() - timedelta(hours=1),
@@ -664,16 +662,13 @@ def test_a_fault_of_ours_is_seen_and_retried(turn: Turn, platforms: Platforms) -
 
 
 def test_a_stopped_run_has_no_answer(turn: Turn, platforms: Platforms) -> None:
-    ids = {"task_id": "t", "conversation_id": "c", "message_id": "m"}
-    stopped = {"id": "r", "status": "stopped", "outputs": {}, "error": None}
+    ids: JsonObject = {"task_id": "t", "conversation_id": "c", "message_id": "m"}
+    stopped: JsonObject = {"id": "r", "status": "stopped", "outputs": {}, "error": None}
     platforms.dify_answers(
         {"event": "message", "answer": "Half an ans", **ids},
         {"event": "workflow_finished", "workflow_run_id": "r", "data": stopped, **ids},
     )
-    assert turn.bot is not None
-    assert turn.bot.dify_app is not None
-    turn.bot.dify_app.mode = "advanced-chat"
-    turn.bot.dify_app.save()
+    DifyApp.objects.update(mode="advanced-chat")
 
     assert run_until_done(turn, most=2) == ("handed_over", "dify_stopped")
     assert "Half" not in str(platforms.posted)

@@ -21,6 +21,7 @@ from conversations.models import (
     WebhookEvent,
 )
 from conversations.tests.factories import (
+    app_of,
     make_account,
     make_app,
     make_bot,
@@ -227,7 +228,7 @@ def test_resolving_ends_the_memory(
     conversation = make_conversation(bot)
     memory = DifyConversation.objects.create(
         conversation=conversation,
-        app=bot.dify_app,
+        app=app_of(bot),
         dify_conversation_id="d-1",
         dify_user="u-1",
     )

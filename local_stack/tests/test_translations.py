@@ -14,7 +14,16 @@ _("Hello")
 ngettext("%(n)s turn", "%(n)s turns", 3)
 pgettext("status", "Open")
 """
-TEMPLATE = '{% load i18n %}<p>{% translate "From a template" %}</p>'
+TEMPLATE = """
+    {% load i18n %}
+        <p>{% translate "From a template" %}</p>
+      <b>{% blocktranslate trimmed count n=turns %}
+        {{ n }} run
+      {% plural %}
+        {{ n }} runs
+      {% endblocktranslate %}</b>
+  {# Nothing #}
+"""
 CATALOGUE = """
 msgid ""
 msgstr "Content-Type: text/plain; charset=UTF-8\\n"
@@ -50,13 +59,14 @@ def test_missing_are_the_texts_without_a_translation(
         "('%(n)s turn', '%(n)s turns')",
         "Open",
         "From a template",
+        "('%(n)s run', '%(n)s runs')",
     ]
 
 
 def test_extract_adds_new_texts_keeps_translations_and_drops_gone_ones(
     tmp_path: Path, catalogue: Path
 ) -> None:
-    assert translations.extract_all(tmp_path) == 4
+    assert translations.extract_all(tmp_path) == 5
 
     known = translations.load(catalogue)
     assert {message.id: message.string for message in known if message.id} == {
@@ -64,6 +74,7 @@ def test_extract_adds_new_texts_keeps_translations_and_drops_gone_ones(
         ("%(n)s turn", "%(n)s turns"): ("", "", ""),
         "Open": "",
         "From a template": "",
+        ("%(n)s run", "%(n)s runs"): ("", "", ""),
     }
     open_message = known.get("Open", "status")
     assert open_message is not None

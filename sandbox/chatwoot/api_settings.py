@@ -56,6 +56,7 @@ def register(router: Router) -> None:
     add("GET", "/agents", list_agents)
     add("GET", "/inboxes", list_inboxes)
     add("GET", "/inboxes/{id:int}", show_inbox)
+    add("PATCH", "/inboxes/{id:int}", update_inbox, admin_only=True)
     add("GET", "/inboxes/{id:int}/agent_bot", inbox_agent_bot)
     add("POST", "/inboxes/{id:int}/set_agent_bot", set_agent_bot, admin_only=True)
     add("GET", "/agent_bots", list_agent_bots)
@@ -114,7 +115,20 @@ async def list_inboxes(call: Call) -> Response:
 
 async def show_inbox(call: Call) -> Response:
     inbox = find(call.server.store.inboxes, call.path_id("id"))
-    return JSONResponse(call.server.shapes.inbox(inbox))
+    return JSONResponse(call.server.shapes.inbox(inbox, caller=call.caller))
+
+
+async def update_inbox(call: Call) -> Response:
+    """Name, single-conversation lock and, of an API inbox, its webhook_url."""
+    inbox = find(call.server.store.inboxes, call.path_id("id"))
+    body = call.body
+    inbox.name = str(body.get("name", inbox.name))
+    locked = body.get("lock_to_single_conversation", inbox.lock_to_single_conversation)
+    inbox.lock_to_single_conversation = bool(locked)
+    channel = body.get("channel")
+    if isinstance(channel, dict) and inbox.channel == "Channel::Api":
+        inbox.webhook_url = str(channel.get("webhook_url", inbox.webhook_url) or "")
+    return JSONResponse(call.server.shapes.inbox(inbox, caller=call.caller))
 
 
 async def inbox_agent_bot(call: Call) -> Response:

@@ -59,6 +59,7 @@ class Inbox:
     bot_id: int | None = None
     webhook_url: str = ""
     identifier: str = ""
+    secret: str = ""
     lock_to_single_conversation: bool = False
 
 

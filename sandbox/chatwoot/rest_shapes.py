@@ -228,7 +228,7 @@ class RestShapes:
             "show_on_sidebar": label.show_on_sidebar,
         }
 
-    def inbox(self, inbox: Inbox) -> Json:
+    def inbox(self, inbox: Inbox, *, caller: Caller | None = None) -> Json:
         shape: Json = {
             "id": inbox.id,
             "avatar_url": "",
@@ -255,6 +255,8 @@ class RestShapes:
                 "webhook_url": inbox.webhook_url,
                 "inbox_identifier": inbox.identifier,
             }
+            if caller is not None and caller.is_admin:
+                shape["secret"] = inbox.secret
         return shape
 
     def attribute_definition(self, row: AttributeDefinition) -> Json:

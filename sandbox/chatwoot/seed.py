@@ -18,6 +18,7 @@ from sandbox.settings import Settings
 BOT_TOKEN = "sandbox-bot-token"
 ADMIN_TOKEN = "sandbox-admin-token"
 WEBHOOK_SECRET = "sandbox-webhook-secret"
+API_INBOX_SECRET = "sandbox-inbox-secret"
 
 WEBSITE_INBOX_ID, API_INBOX_ID, PLAIN_INBOX_ID = 1, 2, 3
 
@@ -62,7 +63,14 @@ def inboxes() -> list[Inbox]:
     web, api = "Channel::WebWidget", "Channel::Api"
     return [
         Inbox(id=WEBSITE_INBOX_ID, name="Website", channel=web, bot_id=1),
-        Inbox(id=API_INBOX_ID, name="API", channel=api, bot_id=1, identifier="sbx-api"),
+        Inbox(
+            id=API_INBOX_ID,
+            name="API",
+            channel=api,
+            bot_id=1,
+            identifier="sbx-api",
+            secret=API_INBOX_SECRET,
+        ),
         Inbox(id=PLAIN_INBOX_ID, name="Website without bot", channel=web),
     ]
 

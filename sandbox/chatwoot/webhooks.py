@@ -58,6 +58,7 @@ API_INBOX_EVENTS = SUBSCRIPTIONS - {
     "inbox_updated",
 }
 BOT_ATTEMPTS = 3
+THREADS = 10  # Sidekiq's default
 RETRIED_STATUSES = (429, 500)
 PUNISHED_EVENTS = ("message_created", "message_updated")
 
@@ -101,7 +102,7 @@ class WebhookSender:
         self.settings = settings
         self.wire_log = wire_log
         self.on_bot_failure = on_bot_failure
-        self._threads = asyncio.Semaphore(settings.webhook_threads)
+        self._threads = asyncio.Semaphore(THREADS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._client = httpx.AsyncClient(
             follow_redirects=True,
@@ -155,7 +156,7 @@ class WebhookSender:
             queue(
                 kind="api_inbox",
                 url=inbox.webhook_url,
-                secret=inbox.identifier,
+                secret=inbox.secret,
                 body=build,
             )
 

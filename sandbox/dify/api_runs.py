@@ -123,7 +123,10 @@ def _refusal(call: Call, *, script: Script, asked: RunRequest) -> Response | Non
 
 def _silence(call: Call, *, ping_first: bool) -> Response:
     return silent_stream(
-        version=call.version, ping_first=ping_first, settings=call.server.settings
+        version=call.version,
+        ping_first=ping_first,
+        settings=call.server.settings,
+        closing=call.server.closing,
     )
 
 
@@ -199,7 +202,11 @@ async def _answer(
     server.runs.start(run, play=play)
     if asked.streaming:
         return stream_run(
-            run, runs=server.runs, settings=server.settings, request=call.request
+            run,
+            runs=server.runs,
+            settings=server.settings,
+            request=call.request,
+            closing=server.closing,
         )
     async with run.news:
         await run.news.wait_for(lambda: run.done)
@@ -309,6 +316,11 @@ async def run_events(call: Call) -> Response:
         raise errors.not_found("Workflow run not found.")
     if not run.done:
         run.cut_at = None
-        return stream_again(run, settings=call.server.settings, request=call.request)
+        return stream_again(
+            run,
+            settings=call.server.settings,
+            request=call.request,
+            closing=call.server.closing,
+        )
     last = next(e for e in reversed(run.events) if e["event"] == "workflow_finished")
     return stream_finished(last, version=call.version)

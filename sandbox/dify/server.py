@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandbox.closing import Closing
 from sandbox.dify import errors
 from sandbox.dify.apps import CHAT_MODES, FLOW_MODES, DifyApp
 from sandbox.dify.records import DifyConversation, DifyStore
@@ -24,8 +25,9 @@ DEFAULT_USER = "DEFAULT-USER"
 class DifyServer:
     """Apps, conversations and runs of one workspace."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, closing: Closing) -> None:
         self.settings = settings
+        self.closing = closing
         self.store = DifyStore()
         self.runs = Runs(self.store)
 

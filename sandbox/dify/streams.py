@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from sandbox import times
+from sandbox.closing import Closing
 from sandbox.dify.runs import Run, Runs
 from sandbox.dify.versions import Version
 from sandbox.json_types import Json
@@ -32,15 +33,17 @@ def frame(event: Json, *, version: Version) -> bytes:
 
 
 def stream_run(
-    run: Run, *, runs: Runs, settings: Settings, request: Request
+    run: Run, *, runs: Runs, settings: Settings, request: Request, closing: Closing
 ) -> Response:
     """The answer to a streaming request that started ``run``."""
+
+    followed = _follow(run, settings=settings, request=request, closing=closing)
 
     async def frames() -> AsyncIterator[bytes]:
         try:
             if run.is_flow and run.version.runs_in_celery:
                 yield PING
-            async for piece in _follow(run, settings=settings, request=request):
+            async for piece in followed:
                 yield piece
         finally:
             # Reached early when the reader has gone; the run may go on without it.
@@ -51,7 +54,7 @@ def stream_run(
 
 
 async def _follow(
-    run: Run, *, settings: Settings, request: Request
+    run: Run, *, settings: Settings, request: Request, closing: Closing
 ) -> AsyncIterator[bytes]:
     sent = 0
     next_ping = times.now() + settings.ping_interval_s
@@ -73,9 +76,9 @@ async def _follow(
             if not waiting and not _is_hung(run, sent=sent):
                 yield PING
     if run.stays_open:
-        await asyncio.sleep(settings.silence_limit_s)
+        await closing.wait(settings.silence_limit_s)
     elif run.is_flow and run.version.runs_in_celery:
-        await asyncio.sleep(settings.close_delay_s)
+        await closing.wait(settings.close_delay_s)
 
 
 def _is_hung(run: Run, *, sent: int) -> bool:
@@ -106,13 +109,13 @@ async def abort(request: Request) -> None:
 
 
 def silent_stream(
-    *, version: Version, ping_first: bool, settings: Settings
+    *, version: Version, ping_first: bool, settings: Settings, closing: Closing
 ) -> Response:
     """200, at most one ping, then nothing until the idle limit, then EOF."""
 
     async def frames() -> AsyncIterator[bytes]:
         yield PING if ping_first else b""
-        await asyncio.sleep(settings.silence_limit_s)
+        await closing.wait(settings.silence_limit_s)
 
     return EventStream(frames(), version=version)
 
@@ -126,12 +129,16 @@ def stream_finished(event: Json, *, version: Version) -> Response:
     return EventStream(frames(), version=version)
 
 
-def stream_again(run: Run, *, settings: Settings, request: Request) -> Response:
+def stream_again(
+    run: Run, *, settings: Settings, request: Request, closing: Closing
+) -> Response:
     """A second reader of a run that still goes on; leaving changes nothing."""
+
+    followed = _follow(run, settings=settings, request=request, closing=closing)
 
     async def frames() -> AsyncIterator[bytes]:
         yield PING
-        async for piece in _follow(run, settings=settings, request=request):
+        async for piece in followed:
             yield piece
 
     return EventStream(frames(), version=run.version)

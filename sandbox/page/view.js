@@ -68,9 +68,11 @@ function bubble(message, onSubmit) {
 
 function attachmentView(attachment) {
   const name = attachment.data_url.split("/").pop().split("?")[0];
-  const link = { href: attachment.data_url, target: "_blank", rel: "noopener" };
+  // The path only: the page may have been opened under another name of this host.
+  const path = new URL(attachment.data_url, location.href).pathname;
+  const link = { href: path, target: "_blank", rel: "noopener" };
   if (attachment.file_type === "image") {
-    return h("a", link, h("img", { src: attachment.data_url, alt: decodeURIComponent(name), className: "attached" }));
+    return h("a", link, h("img", { src: path, alt: decodeURIComponent(name), className: "attached" }));
   }
   return h("a", { ...link, className: "file" }, `📎 ${decodeURIComponent(name)} (${Math.ceil(attachment.file_size / 1024)} kB)`);
 }

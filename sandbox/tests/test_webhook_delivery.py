@@ -166,3 +166,20 @@ def test_bot_snapshot_is_taken_before_the_message_counts(sandbox: Sandbox) -> No
     assert created["conversation"]["waiting_since"] == 0
     updated = sandbox.receiver.last("conversation_updated")
     assert updated["waiting_since"] > 0
+
+
+def test_api_inbox_sends_to_its_own_webhook_as_well(sandbox: Sandbox) -> None:
+    url = f"{sandbox.receiver.url}/inbox"
+    wish = {"channel": {"webhook_url": url}}
+    inbox = sandbox.api("PATCH", "/inboxes/2", wish, headers=ADMIN).json()
+    sandbox.start(inbox_id=2)
+    assert sorted(sandbox.receiver.events("/inbox")) == [
+        "conversation_created",
+        "message_created",
+    ]
+    got = next(row for row in sandbox.receiver.received if row.path == "/inbox")
+    assert got.headers["x-chatwoot-signature"] == signature(
+        secret=inbox["secret"],
+        timestamp=got.headers["x-chatwoot-timestamp"],
+        raw_body=got.raw,
+    )
