@@ -29,6 +29,7 @@ run: install messages  ## start everything on this machine; Ctrl-C stops it
 
 .PHONY: install
 install: $(STAMP)  ## make .venv with everything that is needed
+	@:
 
 $(STAMP): requirements/base.txt requirements/dev.txt
 	@command -v $(PYTHON) >/dev/null || { \

@@ -17,7 +17,6 @@ from django.utils.translation import gettext_lazy as _
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-environ.Env.read_env(BASE_DIR / ".env")
 
 # --- The process --------------------------------------------------------------
 
@@ -93,7 +92,8 @@ DATABASES["default"]["OPTIONS"] = {
     "pool": {
         "min_size": env.int("DB_POOL_MIN_SIZE", default=1),
         "max_size": env.int("DB_POOL_MAX_SIZE", default=10),
-        "timeout": env.float("DB_POOL_TIMEOUT_S", default=3.0),
+        # Runs may wait for their turn; a webhook may not, see gunicorn.conf.py.
+        "timeout": env.float("DB_POOL_TIMEOUT_S", default=60.0),
     },
     "connect_timeout": 3,
 }

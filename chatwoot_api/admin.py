@@ -21,16 +21,11 @@ from bridge_project.lib.admin_base import (
     ReadOnlyAdmin,
     admin_link,
     badge,
+    health_badge,
 )
-from bridge_project.lib.secret_fields import SecretFormMixin
+from bridge_project.lib.secret_fields import SecretAdminMixin, SecretFormMixin
 from chatwoot_api.models import ChatwootAccount, Health, Inbox
 
-HEALTH_TONES = {
-    Health.UNKNOWN: "calm",
-    Health.OK: "good",
-    Health.FAILING: "warn",
-    Health.REFUSED: "bad",
-}
 SECRETS = (
     "bot_token",
     "admin_token",
@@ -59,7 +54,7 @@ class ChatwootAccountForm(SecretFormMixin, forms.ModelForm):  # type: ignore[mis
 
 
 @admin.register(ChatwootAccount)
-class ChatwootAccountAdmin(BridgeAdmin[ChatwootAccount]):
+class ChatwootAccountAdmin(SecretAdminMixin, BridgeAdmin[ChatwootAccount]):
     """Where Chatwoot is, and how it and the bridge know each other."""
 
     form = ChatwootAccountForm
@@ -119,9 +114,7 @@ class ChatwootAccountAdmin(BridgeAdmin[ChatwootAccount]):
 
     @admin.display(description=_("health"))
     def state(self, account: ChatwootAccount) -> SafeString:
-        return badge(
-            account.get_health_display(), tone=HEALTH_TONES[Health(account.health)]
-        )
+        return health_badge(account)
 
     @admin.display(description=_("address"))
     def server(self, account: ChatwootAccount) -> str:

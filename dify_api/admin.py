@@ -16,18 +16,18 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from bridge_project.lib.admin_base import NOTHING, BridgeAdmin, admin_url, badge, moment
+from bridge_project.lib.admin_base import (
+    NOTHING,
+    BridgeAdmin,
+    admin_url,
+    health_badge,
+    moment,
+)
 from bridge_project.lib.errors import BridgeError, Unauthorized, UpstreamError
-from bridge_project.lib.secret_fields import SecretFormMixin
+from bridge_project.lib.secret_fields import SecretAdminMixin, SecretFormMixin
 from dify_api import app_info
 from dify_api.models import DifyApp
 
-HEALTH_TONES = {
-    DifyApp.Health.UNKNOWN: "calm",
-    DifyApp.Health.OK: "good",
-    DifyApp.Health.FAILING: "warn",
-    DifyApp.Health.REFUSED: "bad",
-}
 # What the app's health depends on: with another value it has to be found out anew.
 REACHED_BY = frozenset({"base_url", "api_key"})
 
@@ -53,7 +53,7 @@ class DifyAppForm(SecretFormMixin, forms.ModelForm):  # type: ignore[misc,type-a
 
 
 @admin.register(DifyApp)
-class DifyAppAdmin(BridgeAdmin[DifyApp]):
+class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
     """Kind and inputs are read from Dify at the press of a button."""
 
     form = DifyAppForm
@@ -105,9 +105,7 @@ class DifyAppAdmin(BridgeAdmin[DifyApp]):
 
     @admin.display(description=_("health"))
     def state(self, app: DifyApp) -> SafeString:
-        return badge(
-            app.get_health_display(), tone=HEALTH_TONES[DifyApp.Health(app.health)]
-        )
+        return health_badge(app)
 
     @admin.display(description=_("kind of app"), ordering="mode")
     def kind(self, app: DifyApp) -> str:

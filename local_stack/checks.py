@@ -14,7 +14,6 @@ from pathlib import Path
 from local_stack.data_dir import PROJECT_ROOT
 from local_stack.environment import fernet_key
 from local_stack.servers import ensure_for_tests
-from local_stack.translations import compile_all
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -108,7 +107,6 @@ def run_all(steps: Sequence[Check], *, env: Mapping[str, str]) -> int:
 
 
 def main() -> int:
-    compile_all()
     return run_all(checks(), env=os.environ | ensure_for_tests())
 
 

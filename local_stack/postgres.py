@@ -52,7 +52,7 @@ class Postgres:
                 "Move it away, or give another data folder with LOCAL_DIR=..."
             )
         if not found.exists():
-            say("making a new PostgreSQL database (once, takes some seconds)")
+            say("Making a new PostgreSQL database (once, takes some seconds)")
             self._make_cluster()
         elif (version := found.read_text().strip()) != str(VERSION):
             raise LocalStackError(
@@ -61,7 +61,7 @@ class Postgres:
                 "LOCAL_DIR=..."
             )
         if end_leftover(self._data / "postmaster.pid", data=self._data):
-            say("stopped a PostgreSQL server that an earlier start left behind")
+            say("Stopped a PostgreSQL server that an earlier start left behind")
 
     def command(self) -> list[str]:
         """The server as one foreground process on a port that is free now."""

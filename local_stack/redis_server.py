@@ -29,7 +29,7 @@ class Redis:
         """Make its folder, and clean up after a crashed start."""
         self._data.mkdir(mode=0o700, exist_ok=True)
         if end_leftover(self._data / "redis.pid", data=self._data):
-            say("stopped a Redis server that an earlier start left behind")
+            say("Stopped a Redis server that an earlier start left behind")
 
     def command(self) -> list[str]:
         """The server as one foreground process on a port that is free now."""

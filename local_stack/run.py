@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -201,6 +203,7 @@ def summary(
 ) -> str:
     """The block of addresses at the end of the start."""
     password = login.password or "(the one that was set in the admin)"
+    supervisorctl = Path(sys.executable).with_name("supervisorctl")
     rows = [
         *([("Chat page", f"{places.sandbox}/")] if with_sandbox else []),
         ("Admin", f"{places.web}/admin/"),
@@ -209,7 +212,7 @@ def summary(
         ("Webhook URL", f"{places.web}/api/v1/chatwoot-webhook"),
         ("Health", f"{places.web}/api/v1/health"),
         ("Log files", f"{folder.logs}/"),
-        ("Processes", f"supervisorctl -c {folder.root}/supervisord.conf"),
+        ("Processes", f"{supervisorctl} -c {folder.root}/supervisord.conf"),
     ]
     line = "-" * 72
     body = "\n".join(f"  {name:<12} {value}" for name, value in rows)

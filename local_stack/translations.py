@@ -8,6 +8,7 @@ compiled `.mo` files are made where they are needed and never committed.
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def compile_all(root: Path = PROJECT_ROOT) -> int:
         target = path.with_suffix(".mo")
         if target.exists() and target.stat().st_mtime >= path.stat().st_mtime:
             continue
-        staged = target.with_suffix(".mo.new")
+        staged = target.with_suffix(f".{os.getpid()}")
         with staged.open("wb") as file:
             write_mo(file, load(path))
         staged.replace(target)

@@ -20,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from bridge_project.lib.health import Health, WithHealth
 from bridge_project.lib.types import JsonValue
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -47,6 +48,12 @@ _TONES = {
     "warn": "bg-orange-100 text-orange-700 dark:bg-orange-500/20 dark:text-orange-400",
     "bad": "bg-red-100 text-red-700 dark:bg-red-500/20 dark:text-red-400",
     "calm": "bg-base-500/8 text-base-700 dark:bg-base-500/20 dark:text-base-200",
+}
+HEALTH_TONES = {
+    Health.UNKNOWN: "calm",
+    Health.OK: "good",
+    Health.FAILING: "warn",
+    Health.REFUSED: "bad",
 }
 NOTHING = "–"
 
@@ -103,6 +110,7 @@ class BridgeAdmin(_UnfoldAdmin[ModelT]):
     show_full_result_count = False
     list_fullwidth = True
     empty_value_display = NOTHING
+    paginator = BoundedPaginator
 
     def has_delete_permission(
         self, request: HttpRequest, obj: Model | None = None
@@ -128,8 +136,6 @@ class BridgeAdmin(_UnfoldAdmin[ModelT]):
 class ReadOnlyAdmin(BridgeAdmin[ModelT]):
     """History: to be looked at, by nobody to be changed."""
 
-    paginator = BoundedPaginator
-
     def has_add_permission(self, request: HttpRequest, *args: object) -> bool:
         return False
 
@@ -147,6 +153,11 @@ class ReadOnlyAdmin(BridgeAdmin[ModelT]):
 def badge(text: str | Promise, *, tone: str) -> SafeString:
     """Return a coloured label; tones: good, busy, warn, bad, calm."""
     return format_html('<span class="{}">{}</span>', _BADGE + _TONES[tone], text)
+
+
+def health_badge(row: WithHealth) -> SafeString:
+    """Return the health of a service as a label."""
+    return badge(row.get_health_display(), tone=HEALTH_TONES[Health(row.health)])
 
 
 def moment(at: datetime | None) -> SafeString:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.contrib import admin
 from django.db.models import Model
 from django.forms.renderers import BaseRenderer
+from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -120,11 +122,57 @@ class SecretFormMixin:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in self.secret_names:
-            plain = self.fields[name]
+            # Nothing that draws the form gets to see the value.
+            self.initial.pop(name, None)
+            plain = self.fields.get(name)
+            if plain is None:
+                continue  # the page of somebody who may only look
             secret = SecretField(
                 label=plain.label, help_text=plain.help_text, required=plain.required
             )
-            # Nothing that draws the form gets to see the value.
-            self.initial.pop(name, None)
             secret.hold(getattr(self.instance, name) or "")
             self.fields[name] = secret
+
+
+if TYPE_CHECKING:
+    _Admin = admin.ModelAdmin[Any]
+else:
+    _Admin = object
+
+
+class SecretAdminMixin(_Admin):
+    """Keeps secrets from those who may look but not change; goes before the admin.
+
+    For them Django draws every field of the page as text, past form and widget.
+    """
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Put "set" or "empty" in the place of each secret."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request, obj):
+            return fieldsets
+        names = getattr(self.form, "secret_names", ())
+        return [
+            (
+                title,
+                {
+                    **options,
+                    "fields": [
+                        _state_of(self.model, str(field)) if field in names else field
+                        for field in options["fields"]
+                    ],
+                },
+            )
+            for title, options in fieldsets
+        ]
+
+
+def _state_of(model: type[Model], name: str) -> Callable[[Model], str]:
+    """Return a read-only field that tells whether the secret is set."""
+
+    def state(row: Model) -> str:
+        return gettext("set") if getattr(row, name) else gettext("empty")
+
+    state.__name__ = f"{name}_state"
+    label = model._meta.get_field(name).verbose_name  # type: ignore[union-attr]
+    return admin.display(description=label)(state)

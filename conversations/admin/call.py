@@ -15,7 +15,7 @@ from bridge_project.lib.admin_base import (
     shortened,
     text_block,
 )
-from conversations.admin.base import conversation_link, number_in, seconds, turn_link
+from conversations.admin.base import conversation_link, number_in, seconds
 from conversations.admin.story import call_badge
 from conversations.models import UpstreamCall
 
@@ -132,7 +132,7 @@ class UpstreamCallAdmin(ReadOnlyAdmin[UpstreamCall]):
 
     @admin.display(description=_("turn"))
     def of_turn(self, call: UpstreamCall) -> SafeString:
-        return turn_link(call.turn)
+        return admin_link(call.turn)
 
     @admin.display(description=_("run"))
     def of_run(self, call: UpstreamCall) -> SafeString:

@@ -41,10 +41,8 @@ class ConversationAdmin(ReadOnlyAdmin[Conversation]):
         "contact",
         "inbox_name",
         "assignee",
-        "team_name",
         "customer_wrote",
         "bot_answered",
-        "human_replied",
         "in_chatwoot",
     )
     list_filter = ("status", "inbox", "account", "updated_at")
@@ -81,10 +79,6 @@ class ConversationAdmin(ReadOnlyAdmin[Conversation]):
     @admin.display(description=_("last bot answer"))
     def bot_answered(self, conversation: Conversation) -> SafeString:
         return moment(conversation.last_bot_message_at)
-
-    @admin.display(description=_("last human reply"))
-    def human_replied(self, conversation: Conversation) -> SafeString:
-        return moment(conversation.last_human_message_at)
 
     @admin.display(description=_("Chatwoot"))
     def in_chatwoot(self, conversation: Conversation) -> SafeString:

@@ -35,7 +35,7 @@ def test_second_start_continues_with_the_data(folder: DataDir) -> None:
             assert _setting(db, "server_version_num")[:2] == "18"
         with redis.Redis.from_url(urls["REDIS_URL"]) as client:
             client.set("kept", "yes")
-    assert lines == ["making a new PostgreSQL database (once, takes some seconds)"]
+    assert lines == ["Making a new PostgreSQL database (once, takes some seconds)"]
 
     with servers.running(folder, durable=True, say=lines.append) as urls:
         with psycopg.connect(urls["DATABASE_URL"]) as db:
@@ -85,7 +85,7 @@ def test_start_succeeds_when_a_crash_left_a_server_running(folder: DataDir) -> N
         psycopg.connect(urls["DATABASE_URL"]).close()
 
     assert orphan.wait() == 0
-    assert lines == ["stopped a PostgreSQL server that an earlier start left behind"]
+    assert lines == ["Stopped a PostgreSQL server that an earlier start left behind"]
 
 
 def test_pid_file_that_names_a_stranger_is_dropped_and_the_stranger_lives(

@@ -1,0 +1,107 @@
+"""A whole turn with everything that hangs on it, as often as a test needs it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from bridge_project.lib.types import JsonObject
+from conversations.models import (
+    Bot,
+    DifyConversation,
+    OutgoingMessage,
+    PipelineRun,
+    Turn,
+    UpstreamCall,
+    WebhookEvent,
+)
+from conversations.tests.factories import (
+    make_conversation,
+    make_event,
+    make_turn,
+)
+
+FIRST_CONVERSATION = 501
+
+
+def make_turns_with_everything(
+    bot: Bot, sample: JsonObject, *, count: int
+) -> list[Turn]:
+    """Return answered turns, each of a conversation of its own, numbered from 501."""
+    return [
+        _make_turn(bot, sample, number=FIRST_CONVERSATION + i) for i in range(count)
+    ]
+
+
+def _make_turn(bot: Bot, sample: JsonObject, *, number: int) -> Turn:
+    now = timezone.now()
+    conversation = make_conversation(bot, chatwoot_conversation_id=number)
+    turn = make_turn(
+        conversation,
+        bot,
+        status=Turn.Status.ANSWERED,
+        reason="answered",
+        created_at=now - timedelta(seconds=9),
+        finished_at=now,
+    )
+    make_event(
+        bot.account,
+        sample,
+        conversation=conversation,
+        chatwoot_conversation_id=number,
+        chatwoot_message_id=number * 10,
+        turn=turn,
+        status=WebhookEvent.Status.PROCESSED,
+        action="answer",
+        reason="customer_message",
+    )
+    run = PipelineRun.objects.create(
+        turn=turn,
+        dify_app=bot.dify_app,
+        status=PipelineRun.Status.SUCCEEDED,
+        last_message_id=number * 10,
+        query="Where is my order?",
+        inputs={"language": "de"},
+        answer="It left the warehouse <today>.",
+        notes=["The app refused its inputs; they were read anew."],
+        total_tokens=812,
+        total_price=Decimal("0.0012040"),
+        currency="USD",
+        duration_ms=4210,
+        dify_conversation_id=f"dify-conversation-{number}",
+    )
+    OutgoingMessage.objects.create(
+        turn=turn,
+        part=OutgoingMessage.Part.ANSWER,
+        content="It left the warehouse <today>.",
+        posted_at=now,
+        chatwoot_message_id=number * 10 + 1,
+    )
+    UpstreamCall.objects.create(
+        turn=turn,
+        run=run,
+        service="dify",
+        method="POST",
+        path="/v1/chat-messages",
+        http_status=200,
+        duration_ms=4210,
+        response_excerpt="event: ping",
+    )
+    assert bot.dify_app is not None
+    DifyConversation.objects.create(
+        conversation=conversation,
+        app=bot.dify_app,
+        dify_conversation_id=f"dify-conversation-{number}",
+        dify_user="chatwoot-someone",
+    )
+    TaskResult.objects.create(
+        task_id=f"task-{number}",
+        task_name="conversations.tasks.run_turn",
+        status="SUCCESS",
+        task_args='"(1,)"',
+        result='"answered"',
+    )
+    return turn

@@ -1,0 +1,324 @@
+"""Every page opens, in both languages; history cannot be changed; lists stay cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import connection, models
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django_celery_results.models import TaskResult
+
+from bridge_project.lib.admin_base import BoundedPaginator, ReadOnlyAdmin
+from bridge_project.lib.tests.admin_fixtures import admin_user, translations  # noqa: F401 fixtures
+from bridge_project.lib.types import JsonObject
+from chatwoot_api.models import ChatwootAccount, Inbox
+from conversations.models import (
+    Bot,
+    Conversation,
+    DifyConversation,
+    OutgoingMessage,
+    PipelineRun,
+    Turn,
+    UpstreamCall,
+    WebhookEvent,
+)
+from conversations.tests.admin_rows import make_turns_with_everything
+from conversations.tests.factories import make_account, make_app, make_bot
+from dify_api.models import DifyApp
+
+pytestmark = pytest.mark.django_db
+
+HISTORY: tuple[type[models.Model], ...] = (
+    WebhookEvent,
+    Turn,
+    PipelineRun,
+    OutgoingMessage,
+    UpstreamCall,
+    Conversation,
+    DifyConversation,
+    Inbox,
+    TaskResult,
+)
+EDITABLE: tuple[type[models.Model], ...] = (Bot, ChatwootAccount, DifyApp, User)
+OUR_APPS = ("conversations", "chatwoot_api", "dify_api")
+
+
+@pytest.fixture
+def _rows(payload: Callable[[str], JsonObject]) -> None:
+    sample = payload("message_created_incoming_text_bot_owned")
+    make_turns_with_everything(make_bot(), sample, count=2)
+
+
+def page(model: type[models.Model], name: str, *args: object) -> str:
+    opts = model._meta
+    return reverse(f"admin:{opts.app_label}_{opts.model_name}_{name}", args=args)
+
+
+def addresses() -> Iterator[str]:
+    yield reverse("admin:index")
+    for model in (*HISTORY, *EDITABLE):
+        row = model._default_manager.first()
+        assert row is not None, model
+        yield page(model, "changelist")
+        yield page(model, "change", row.pk)
+        yield page(model, "history", row.pk)
+    for model in EDITABLE:
+        yield page(model, "add")
+
+
+@pytest.mark.usefixtures("_rows", "translations")
+@pytest.mark.parametrize(
+    ("language", "word"), [("en", "Needs attention"), ("ru", "Требует внимания")]
+)
+def test_every_page_opens(admin_client: Client, *, language: str, word: str) -> None:
+    answers = {
+        url: admin_client.get(url, headers={"accept-language": language})
+        for url in addresses()
+    }
+
+    assert {
+        url: a.status_code for url, a in answers.items() if a.status_code != 200
+    } == {}
+    assert word in answers[reverse("admin:index")].content.decode()
+    assert {a.headers["Content-Language"] for a in answers.values()} == {language}
+
+
+@pytest.mark.usefixtures("_rows")
+def test_no_page_of_history_has_a_form_to_save(admin_client: Client) -> None:
+    for model in HISTORY:
+        row = model._default_manager.first()
+        assert row is not None
+        text = admin_client.get(page(model, "change", row.pk)).content.decode()
+        assert 'name="_save"' not in text, model
+
+
+def test_every_model_has_a_page() -> None:
+    ours = {m for label in OUR_APPS for m in apps.get_app_config(label).get_models()}
+
+    assert ours - set(admin.site._registry) == set()
+    assert ours - set(HISTORY) - set(EDITABLE) == set()
+
+
+def test_history_is_read_only() -> None:
+    for model in HISTORY:
+        assert isinstance(admin.site._registry[model], ReadOnlyAdmin), model
+
+
+@pytest.mark.usefixtures("_rows")
+@pytest.mark.parametrize("model", HISTORY)
+def test_history_refuses_to_be_changed(
+    admin_client: Client, model: type[models.Model]
+) -> None:
+    row = model._default_manager.first()
+    assert row is not None
+    before = list(model._default_manager.values())
+
+    codes = [
+        admin_client.post(url, {"post": "yes"}).status_code
+        for url in (
+            page(model, "add"),
+            page(model, "change", row.pk),
+            page(model, "delete", row.pk),
+        )
+    ]
+    admin_client.post(
+        page(model, "changelist"),
+        {"action": "delete_selected", "_selected_action": row.pk, "post": "yes"},
+    )
+
+    assert codes == [403, 403, 403]
+    assert list(model._default_manager.values()) == before
+
+
+@pytest.mark.usefixtures("_rows")
+@pytest.mark.parametrize("model", [ChatwootAccount, Bot, DifyApp])
+def test_nothing_is_deleted_that_history_hangs_on(
+    admin_client: Client, model: type[models.Model]
+) -> None:
+    row = model._default_manager.get()
+
+    response = admin_client.post(page(model, "delete", row.pk), {"post": "yes"})
+
+    # A bot leaves its turns behind, the others would take history along.
+    expected = 302 if model is Bot else 403
+    assert response.status_code == expected
+    assert Turn.objects.count() == 2
+
+
+def test_an_account_without_history_can_be_deleted(admin_client: Client) -> None:
+    account = make_account()
+
+    response = admin_client.post(
+        page(ChatwootAccount, "delete", account.pk), {"post": "yes"}
+    )
+
+    assert response.status_code == 302
+    assert not ChatwootAccount.objects.exists()
+
+
+@pytest.mark.parametrize("model", [*HISTORY, Bot, ChatwootAccount, DifyApp])
+def test_a_list_costs_the_same_with_none_one_and_thirty_rows(
+    admin_client: Client,
+    model: type[models.Model],
+    payload: Callable[[str], JsonObject],
+) -> None:
+    sample = payload("message_created_incoming_text_bot_owned")
+    url = page(model, "changelist")
+    admin_client.get(url)
+    costs = []
+    for count in (0, 1, 30):
+        clear()
+        if count:
+            bot = make_bot()
+            make_turns_with_everything(bot, sample, count=count)
+            if count > 1:
+                make_setups(count - 1)
+        with CaptureQueriesContext(connection) as queries:
+            response = admin_client.get(url)
+        assert response.status_code == 200
+        costs.append(len(queries))
+
+    # No rows, no look for their inboxes.
+    empty = costs[0] + 1 if model is Bot else costs[0]
+    assert [empty, *costs[1:]] == [costs[2]] * 3
+
+
+def make_setups(count: int) -> None:
+    for number in range(count):
+        account = make_account(account_id=100 + number)
+        bot = make_bot(account, dify_app=make_app())
+        bot.inboxes.add(
+            Inbox.objects.create(account=account, chatwoot_inbox_id=1, name="Website")
+        )
+
+
+def clear() -> None:
+    models_: tuple[type[models.Model], ...] = (*HISTORY, Bot, DifyApp, ChatwootAccount)
+    for model in models_:
+        model._default_manager.all().delete()
+
+
+@pytest.mark.usefixtures("_rows")
+@pytest.mark.parametrize(
+    ("model", "search", "found"),
+    [
+        (WebhookEvent, "501", 1),
+        (WebhookEvent, "#502", 1),
+        (WebhookEvent, "5010", 1),
+        (WebhookEvent, "nothing like it", 0),
+        (Turn, "501", 1),
+        (Turn, "text", 0),
+        (Conversation, "#501", 1),
+        (Conversation, "misty", 2),
+        (PipelineRun, "dify-conversation-502", 1),
+        (PipelineRun, "502", 1),
+        (OutgoingMessage, "501", 1),
+        (OutgoingMessage, "no mark", 0),
+        (UpstreamCall, "501", 1),
+        (UpstreamCall, "text", 0),
+        (DifyConversation, "dify-conversation-501", 1),
+        (DifyConversation, "999999999999999999999999", 0),
+        (Inbox, "Website", 1),
+        (TaskResult, "task-501", 1),
+    ],
+)
+def test_search_finds(
+    admin_client: Client, model: type[models.Model], search: str, found: int
+) -> None:
+    response = admin_client.get(page(model, "changelist"), {"q": search})
+
+    assert response.context["cl"].result_count == found
+
+
+@pytest.mark.usefixtures("_rows")
+@pytest.mark.parametrize(
+    ("model", "query", "found"),
+    [
+        (WebhookEvent, "reason__exact=customer_message", 2),
+        (WebhookEvent, "reason__exact=typing", 0),
+        (WebhookEvent, "kind=message", 2),
+        (WebhookEvent, "kind=other", 0),
+        (WebhookEvent, "kind=contact", 0),
+        (Turn, "status__exact=answered", 2),
+        (Turn, "status__in=collecting,retrying", 0),
+        (UpstreamCall, "service=dify&outcome=worked", 2),
+        (UpstreamCall, "outcome=failed", 0),
+        (UpstreamCall, "service=chatwoot", 0),
+    ],
+)
+def test_filters_choose(
+    admin_client: Client, model: type[models.Model], query: str, found: int
+) -> None:
+    response = admin_client.get(f"{page(model, 'changelist')}?{query}")
+
+    assert response.status_code == 200
+    assert response.context["cl"].result_count == found
+
+
+@pytest.mark.usefixtures("_rows")
+def test_conversation_links_to_all_its_turns_and_events(admin_client: Client) -> None:
+    conversation = Conversation.objects.get(chatwoot_conversation_id=501)
+
+    story = admin_client.get(page(Conversation, "change", conversation.pk)).context
+
+    for link in (story["all_turns"], story["all_events"]):
+        assert admin_client.get(link).context["cl"].result_count == 1
+
+
+def test_a_long_list_is_counted_to_its_limit_only(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedPaginator, "LIMIT", 3)
+    account = make_account()
+    for number in range(5):
+        Inbox.objects.create(account=account, chatwoot_inbox_id=number)
+
+    paginator = BoundedPaginator(Inbox.objects.order_by("pk"), 2)
+
+    assert (paginator.count, paginator.is_cut, paginator.num_pages) == (3, True, 2)
+    text = admin_client.get(page(Inbox, "changelist")).content.decode()
+    assert "the newest 3; there are more" in text or "the newest 3 of about" in text
+
+
+def test_the_estimate_is_left_out_where_a_filter_would_make_it_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(BoundedPaginator, "LIMIT", 3)
+    account = make_account()
+    for number in range(5):
+        Inbox.objects.create(account=account, chatwoot_inbox_id=number)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE chatwoot_api_inbox")
+
+    assert BoundedPaginator(Inbox.objects.order_by("pk"), 2).about == 5
+    assert (
+        BoundedPaginator(Inbox.objects.filter(name="").order_by("pk"), 2).about is None
+    )
+
+
+@pytest.mark.usefixtures("translations")
+def test_the_language_switch_changes_the_admin(admin_client: Client) -> None:
+    admin_client.post(
+        reverse("set_language"), {"language": "ru", "next": reverse("admin:index")}
+    )
+
+    assert "Обзор" in admin_client.get(reverse("admin:index")).content.decode()
+
+
+def test_times_are_local(
+    admin_client: Client, settings: object, payload: Callable[[str], JsonObject]
+) -> None:
+    settings.TIME_ZONE = "Asia/Yekaterinburg"  # type: ignore[attr-defined]
+    sample = payload("message_created_incoming_text_bot_owned")
+    (turn,) = make_turns_with_everything(make_bot(), sample, count=1)
+    Turn.objects.filter(pk=turn.pk).update(created_at="2026-11-22T20:30:05Z")
+
+    text = admin_client.get(page(Turn, "changelist")).content.decode()
+
+    assert "2026-11-23 01:30:05" in text

@@ -1,0 +1,227 @@
+"""What the pages say: why nothing happened, and a turn from question to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+
+from bridge_project.lib.admin_base import admin_url
+from bridge_project.lib.tests.admin_fixtures import admin_user, translations  # noqa: F401 fixtures
+from bridge_project.lib.types import JsonObject
+from conversations.admin.base import (
+    ACTION_TONES,
+    CONVERSATION_TONES,
+    EVENT_TONES,
+    RUN_TONES,
+    TURN_TONES,
+    elapsed,
+    number_in,
+    seconds,
+)
+from conversations.admin.event import why as why_event
+from conversations.admin.explanations import EVENT_STATES, REASONS, TURN_STATES
+from conversations.admin.story import RunView
+from conversations.admin.turn import why as why_turn
+from conversations.models import (
+    Action,
+    ConversationStatus,
+    OutgoingMessage,
+    PipelineRun,
+    Reason,
+    Turn,
+    WebhookEvent,
+)
+from conversations.tests.admin_rows import make_turns_with_everything
+from conversations.tests.factories import (
+    make_bot,
+    make_conversation,
+    make_event,
+    make_turn,
+)
+
+
+@pytest.fixture
+def sample(payload: Callable[[str], JsonObject]) -> JsonObject:
+    return payload("message_created_incoming_text_bot_owned")
+
+
+def test_every_state_has_a_colour() -> None:
+    assert set(EVENT_TONES) == set(WebhookEvent.Status)
+    assert set(TURN_TONES) == set(Turn.Status)
+    assert set(RUN_TONES) == set(PipelineRun.Status)
+    assert set(ACTION_TONES) == set(Action)
+    assert set(CONVERSATION_TONES) == set(ConversationStatus)
+
+
+@pytest.mark.usefixtures("translations")
+def test_every_reason_and_state_is_explained_in_both_languages() -> None:
+    assert set(REASONS) == set(Reason)
+    assert set(EVENT_STATES) == set(WebhookEvent.Status)
+    assert set(TURN_STATES) == set(Turn.Status)
+    for explanations in (REASONS, EVENT_STATES, TURN_STATES):
+        for name, explanation in explanations.items():
+            english = str(explanation)
+            with translation.override("ru"):
+                assert str(explanation) != english, name
+
+
+@pytest.mark.django_db
+def test_turn_page_tells_everything(admin_client: Client, sample: JsonObject) -> None:
+    (turn,) = make_turns_with_everything(make_bot(), sample, count=1)
+
+    text = admin_client.get(admin_url(turn)).content.decode()
+
+    for part in (
+        "Hi, the tent I ordered arrived with a torn seam.",
+        "Where is my order?",
+        "It left the warehouse &lt;today&gt;.",
+        "The app refused its inputs; they were read anew.",
+        "&quot;language&quot;: &quot;de&quot;",
+        "0.001204 USD",
+        "4.2 s",
+        "dify-conversation-501",
+        "/v1/chat-messages",
+        "event: ping",
+        "https://chat.test/app/accounts/2/conversations/501",
+        "The customer has an answer.",
+    ):
+        assert part in text, part
+    assert "<today>" not in text
+
+
+@pytest.mark.django_db
+def test_turn_page_costs_the_same_for_many_rows(
+    admin_client: Client, sample: JsonObject
+) -> None:
+    small, large = make_turns_with_everything(make_bot(), sample, count=2)
+    for _number in range(5):
+        for row in (*large.runs.all()[:1], *large.calls.all()[:1]):
+            row.pk = None
+            row.save()
+    costs = []
+    for turn in (small, small, large):
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(admin_url(turn))
+        costs.append(len(queries))
+
+    assert costs[1] == costs[2]
+
+
+@pytest.mark.django_db
+def test_event_page_says_why_the_bot_was_silent(
+    admin_client: Client, sample: JsonObject
+) -> None:
+    event = make_event(
+        make_bot().account,
+        sample,
+        status=WebhookEvent.Status.PROCESSED,
+        action=Action.IGNORE,
+        reason=Reason.STATUS_NOT_ALLOWED,
+    )
+
+    text = admin_client.get(admin_url(event)).content.decode()
+
+    assert "Set the conversation to “pending” in Chatwoot" in text
+    assert "Hi, the tent I ordered arrived with a torn seam." in text
+    assert "&quot;message_type&quot;" in text
+
+
+@pytest.mark.django_db
+def test_event_page_survives_a_payload_that_cannot_be_read(
+    admin_client: Client,
+) -> None:
+    event = make_event(make_bot().account, {"event": ["?"]}, name="?")
+
+    response = admin_client.get(admin_url(event))
+
+    assert response.status_code == 200
+    assert response.context["message"] is None
+
+
+def test_an_event_that_is_not_processed_explains_its_state() -> None:
+    waiting = WebhookEvent(status=WebhookEvent.Status.RECEIVED)
+    failed = WebhookEvent(status=WebhookEvent.Status.FAILED)
+
+    assert "no worker is running" in why_event(waiting)
+    assert "could not process this event" in why_event(failed)
+
+
+def test_a_message_that_waits_for_its_turn_says_so() -> None:
+    event = WebhookEvent(
+        status=WebhookEvent.Status.PROCESSED,
+        action=Action.ANSWER,
+        reason=Reason.CUSTOMER_MESSAGE,
+    )
+
+    assert "gets its answer in the turn after that" in why_event(event)
+
+
+def test_a_turn_explains_state_and_reason() -> None:
+    turn = Turn(status=Turn.Status.SKIPPED, reason=Reason.HUMAN_HAS_TAKEN_OVER)
+    answered = Turn(status=Turn.Status.ANSWERED, reason=Reason.ANSWERED)
+
+    assert why_turn(turn) == [
+        str(TURN_STATES[Turn.Status.SKIPPED]),
+        str(REASONS[Reason.HUMAN_HAS_TAKEN_OVER]),
+    ]
+    assert why_turn(answered) == ["The customer has an answer."]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("attempted", "posted", "finished", "word"),
+    [
+        (True, True, True, "posted"),
+        (True, False, False, "not known whether it arrived"),
+        (False, False, True, "never posted"),
+        (False, False, False, "about to be posted"),
+    ],
+)
+def test_a_post_says_how_far_it_got(
+    admin_client: Client, attempted: bool, posted: bool, finished: bool, word: str
+) -> None:
+    bot = make_bot()
+    turn = make_turn(make_conversation(bot), bot)
+    moment = turn.created_at
+    turn.finished_at = moment if finished else None
+    turn.save()
+    post = OutgoingMessage.objects.create(
+        turn=turn,
+        part=OutgoingMessage.Part.ANSWER,
+        content="Yes.",
+        attempted_at=moment if attempted else None,
+        posted_at=moment if posted else None,
+    )
+
+    text = admin_client.get(admin_url(post)).content.decode()
+
+    assert f">{word}</span>" in text
+
+
+@pytest.mark.usefixtures("translations")
+def test_durations_read_well() -> None:
+    turn = Turn()
+
+    assert seconds(None) == "–"
+    assert seconds(940) == "940 ms"
+    assert seconds(4210) == "4.2 s"
+    assert elapsed(turn.created_at, None) == "–"
+    with translation.override("ru"):
+        assert seconds(4210) == "4,2 с"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("133", 133), (" #133 ", 133), ("13a", None), ("", None), ("9" * 30, None)],
+)
+def test_number_in_a_search(text: str, number: int | None) -> None:
+    assert number_in(text) == number
+
+
+def test_a_free_run_costs_nothing_rather_than_a_dash() -> None:
+    assert RunView(PipelineRun(pk=1, total_price=None)).cost == "–"
