@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # What `make run` and `make test` take from the command line (make run WEB_PORT=8001).
-export WEB_PORT SANDBOX_PORT LOCAL_DIR
+# Exported empty, they would hide what `.env` says.
+$(foreach name,WEB_PORT SANDBOX_PORT LOCAL_DIR,$(if $($(name)),$(eval export $(name))))
 
 .PHONY: help
 help:  ## show this list

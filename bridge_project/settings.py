@@ -273,7 +273,7 @@ UNFOLD = {
                 ],
             },
             {
-                "title": _("System"),
+                "title": _("Administration"),
                 "items": [
                     _page(
                         _("Task results"), "task", "django_celery_results.taskresult"

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.encryption import EncryptedTextField
 from bridge_project.lib.health import Health as Health
-from bridge_project.lib.health import HealthQuerySet, WithHealth
+from bridge_project.lib.health import HealthManager, WithHealth
 
 
 def new_webhook_token() -> str:
@@ -93,7 +93,7 @@ class ChatwootAccount(WithHealth):
     )
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
-    objects = HealthQuerySet.as_manager()
+    objects = HealthManager()
 
     class Meta:
         verbose_name = _("Chatwoot account")

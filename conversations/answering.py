@@ -61,15 +61,15 @@ def answer_for(
 
     Raises UpstreamError; the failed run keeps the cause.
     """
-    answered = PipelineRun.objects.filter(
-        turn=turn,
-        status=PipelineRun.Status.SUCCEEDED,
-        last_message_id=turn.last_message_id,
-    ).last()
-    if answered is not None:
-        return answered
-    run = _Ask(turn, bot=bot, app=app, recorder=recorder)
-    return run.start()
+    if not turn.is_first_attempt:
+        answered = PipelineRun.objects.filter(
+            turn=turn,
+            status=PipelineRun.Status.SUCCEEDED,
+            last_message_id=turn.last_message_id,
+        ).last()
+        if answered is not None:
+            return answered
+    return _Ask(turn, bot=bot, app=app, recorder=recorder).start()
 
 
 class _Ask:
@@ -88,6 +88,8 @@ class _Ask:
             last_message_id=turn.last_message_id,
             query=context.question(context.messages_of(turn)),
         )
+        self._memory: DifyConversation | None = None
+        self._remembered = ""
         self._parameters_read_now = False
 
     @property
@@ -97,7 +99,6 @@ class _Ask:
 
     def start(self) -> PipelineRun:
         """Ask, and leave the outcome in the run's row."""
-        self._run.save()
         self._recorder.run = self._run
         try:
             if not self._parameters_are_fresh():
@@ -128,7 +129,7 @@ class _Ask:
 
     def _ask_and_go_on(self) -> DifyReply:
         """Ask in the current Dify conversation, or anew if Dify no longer has it."""
-        current = memory.current(self._conversation, app=self._app)
+        current = self._memory = memory.current(self._conversation, app=self._app)
         if current is None:
             return self._ask()
         if not self._may_have_vanished(current) or self._exists(current):
@@ -143,6 +144,7 @@ class _Ask:
                 if self._exists(current):
                     raise
         memory.end(self._conversation, reason=DifyConversation.End.VANISHED)
+        self._memory = None
         self._note(
             f"Dify no longer knew conversation {current.dify_conversation_id}; "
             "a new one was started."
@@ -169,7 +171,8 @@ class _Ask:
         run = self._run
         run.dify_user = user or self._bot.dify_user(self._conversation)
         run.dify_conversation_id = dify_conversation_id
-        run.save(update_fields=["dify_user", "dify_conversation_id", "inputs", "notes"])
+        # The row is there before Dify is called, so that a killed worker is seen.
+        run.save()
         return self._client.run(
             query=run.query,
             inputs=run.inputs,
@@ -185,14 +188,26 @@ class _Ask:
             return
         self._take_ids(progress.ids)
         self._run.save(update_fields=_ID_FIELDS)
+        self._remember()
+        # The stream may last for minutes; the connection is for others meanwhile.
+        release_connection()
+
+    def _remember(self) -> None:
+        """Go on in this Dify conversation next time; written once per run."""
+        dify_conversation_id = self._run.dify_conversation_id
+        known = self._memory
+        if not dify_conversation_id or self._remembered == dify_conversation_id:
+            return
+        self._remembered = dify_conversation_id
+        if known is not None and known.dify_conversation_id == dify_conversation_id:
+            memory.touch(known)
+            return
         memory.remember(
             self._conversation,
             app=self._app,
-            dify_conversation_id=self._run.dify_conversation_id,
+            dify_conversation_id=dify_conversation_id,
             dify_user=self._run.dify_user,
         )
-        # The stream may last for minutes; the connection is for others meanwhile.
-        release_connection()
 
     def _stop(self) -> None:
         """Nobody waits for this run any more; it need not cost more tokens."""
@@ -258,13 +273,9 @@ class _Ask:
             run.total_price = reply.usage.total_price
             run.currency = reply.usage.currency
         run.save()
-        DifyApp.objects.filter(pk=self._app.pk).mark_ok()
-        memory.remember(
-            self._conversation,
-            app=self._app,
-            dify_conversation_id=run.dify_conversation_id,
-            dify_user=run.dify_user,
-        )
+        self._remember()
+        if self._app.health != DifyApp.Health.OK:
+            DifyApp.objects.filter(pk=self._app.pk).mark_ok()
 
     def _store_failure(self, err: Exception) -> None:
         run = self._run

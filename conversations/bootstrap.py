@@ -85,7 +85,7 @@ def _account(
     if account is None:
         account = ChatwootAccount(name="Chatwoot", key=DEFAULT_KEY)
     changed = _follow(account, values)
-    if is_new and not account.webhook_secret and not account.webhook_token:
+    if not account.webhook_secret and not account.webhook_token:
         account.webhook_token = new_webhook_token()
         changed.append("webhook_token")
         report.lines.append(

@@ -22,28 +22,19 @@ def remember(
     dify_conversation_id: str,
     dify_user: str,
 ) -> None:
-    """Go on with the Dify conversation of this id from now on.
-
-    Another one that was current and is not ended stays: the first of two wins.
-    """
-    if not dify_conversation_id:
-        return
-    now = timezone.now()
-    known = DifyConversation.objects.filter(
+    """Go on with a new Dify conversation from now on; the first of two wins."""
+    row = DifyConversation(
         conversation=conversation,
         app=app,
-        ended_at=None,
         dify_conversation_id=dify_conversation_id,
-    ).update(last_used_at=now)
-    if not known:
-        row = DifyConversation(
-            conversation=conversation,
-            app=app,
-            dify_conversation_id=dify_conversation_id,
-            dify_user=dify_user,
-            last_used_at=now,
-        )
-        DifyConversation.objects.bulk_create([row], ignore_conflicts=True)
+        dify_user=dify_user,
+    )
+    DifyConversation.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def touch(row: DifyConversation) -> None:
+    """Note that the Dify conversation is alive."""
+    DifyConversation.objects.filter(pk=row.pk).update(last_used_at=timezone.now())
 
 
 def end(conversation: Conversation, *, reason: DifyConversation.End) -> int:

@@ -142,7 +142,8 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
         private=bot.reply_as == ReplyAs.PRIVATE_NOTE,
         client=client,
     )
-    ChatwootAccount.objects.filter(pk=bot.account.pk).mark_ok()
+    if bot.account.health != ChatwootAccount.Health.OK:
+        ChatwootAccount.objects.filter(pk=bot.account.pk).mark_ok()
     return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
 
 

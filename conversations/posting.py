@@ -30,18 +30,20 @@ def post_once(
     Raises OutcomeUnknown when the connection was lost, CannotBeKnown when such a
     message can be looked up nowhere; it is never posted again on a guess.
     """
-    message, _created = OutgoingMessage.objects.get_or_create(
-        turn=turn, part=part, defaults={"content": content, "private": private}
-    )
-    if message.posted_at or (message.attempted_at and _settle(message, client=client)):
+    message = _begun(turn, part=part)
+    if message is not None and (message.posted_at or _settle(message, client=client)):
         return
-    message.content = content
-    message.attempted_at = timezone.now()
-    message.save(update_fields=["content", "attempted_at"])
+    if message is None:
+        message = OutgoingMessage.objects.create(
+            turn=turn, part=part, content=content, private=private
+        )
+    elif message.content != content:
+        message.content = content
+        message.save(update_fields=["content"])
     conversation = turn.conversation
     posted_id = client.create_message(
         conversation.chatwoot_conversation_id,
-        content=content,
+        content=message.content,
         private=private,
         mark=str(message.mark),
         channel=conversation.channel,
@@ -53,21 +55,26 @@ def is_posted(
     turn: Turn, *, part: OutgoingMessage.Part, client: ChatwootClient
 ) -> bool:
     """Tell whether a part was posted, looking it up after an unknown outcome."""
-    message = OutgoingMessage.objects.filter(turn=turn, part=part).first()
-    if message is None or message.attempted_at is None:
+    message = _begun(turn, part=part)
+    if message is None:
         return False
     return bool(message.posted_at) or _settle(message, client=client)
 
 
 def is_unsettled(turn: Turn) -> bool:
     """Tell whether a message of the turn may have been posted, but we do not know."""
-    return OutgoingMessage.objects.filter(
-        turn=turn, attempted_at__isnull=False, posted_at=None
-    ).exists()
+    return OutgoingMessage.objects.filter(turn=turn, posted_at=None).exists()
+
+
+def _begun(turn: Turn, *, part: OutgoingMessage.Part) -> OutgoingMessage | None:
+    """Return what an earlier attempt began to post."""
+    if turn.is_first_attempt:
+        return None
+    return OutgoingMessage.objects.filter(turn=turn, part=part).first()
 
 
 def _settle(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
-    """Look an attempted message up; True if it is there, False if surely not."""
+    """Look a message up; True if it is there, False if surely not."""
     found = _in_own_events(message)
     if found is None:
         found = _in_history(message, client=client)

@@ -31,9 +31,9 @@ def process_event(event_id: int) -> None:
         wake_turn(turn.pk)
 
 
-@shared_task
+@shared_task(ignore_result=True)
 def run_turn(turn_id: int) -> str:
-    """Run a turn; the result is for operators to read."""
+    """Run a turn. Only failures leave a result row: the turn itself tells the rest."""
     result = pipeline.run(turn_id)
     if result.next_turn_id is not None:
         wake_turn(result.next_turn_id, delay_s=result.delay_s)

@@ -90,11 +90,13 @@ def postpone(
 
 def start_waiting(conversation: Conversation) -> Turn | None:
     """Start the turn of messages that arrived while another was being answered."""
+    waiting = list(WebhookEvent.objects.waiting_for_turn(conversation.pk))
+    if not waiting or conversation.inbox is None:
+        return None
     if Turn.objects.unfinished().filter(conversation=conversation).exists():
         return None
-    waiting = list(WebhookEvent.objects.waiting_for_turn(conversation.pk))
-    bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
-    if not waiting or bot is None:
+    bot = Bot.objects.for_inbox(conversation.inbox)
+    if bot is None:
         return None
     turn = Turn.objects.create(conversation=conversation, bot=bot, last_message_id=0)
     _attach(waiting, turn=turn)

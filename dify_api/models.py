@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.encryption import EncryptedTextField
-from bridge_project.lib.health import HealthQuerySet, WithHealth
+from bridge_project.lib.health import HealthManager, WithHealth
 from dify_api.connection import DifyConnection
 from dify_api.payloads import AppMode, InputField, parse_parameters
 
@@ -135,7 +135,7 @@ class DifyApp(WithHealth):
         _("changed"), auto_now=True, help_text=_("When anything here last changed.")
     )
 
-    objects = HealthQuerySet.as_manager()
+    objects = HealthManager()
 
     class Meta:
         verbose_name = _("Dify app")

@@ -108,6 +108,8 @@ class BridgeAdmin(_UnfoldAdmin[ModelT]):
     # No "show all": the lists are long, and pages are quick.
     list_max_show_all = 0
     show_full_result_count = False
+    # A count for each choice of each filter would read the table many times.
+    show_facets = admin.ShowFacets.NEVER
     list_fullwidth = True
     empty_value_display = NOTHING
     paginator = BoundedPaginator

@@ -82,6 +82,7 @@ class WithHealth(models.Model):
 
 
 Health = WithHealth.Health
+HealthManager = models.Manager.from_queryset(HealthQuerySet)
 
 
 def describe(err: BridgeError) -> str:

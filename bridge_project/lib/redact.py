@@ -8,10 +8,14 @@ from collections.abc import Iterable
 EXCERPT_MAX_CHARS = 2000
 MASK = "[secret]"
 
-# Bearer tokens, Dify keys and passwords in URLs, wherever they turn up in a text.
+# Bearer tokens, Dify keys, passwords in URLs and what JSON calls a secret, wherever
+# they turn up in a text. A contact_inbox holds the visitor's key to the public API.
 _SECRET_SHAPES = re.compile(
     r"(?P<bearer>\bBearer\s+)[\w.~+/=-]+"
     r"|\bapp-[A-Za-z0-9_-]{8,}"
+    r"|(?P<field>\"(?:pubsub_token|hmac_token|api_access_token|access_token|secret"
+    r"|password)\"\s*:\s*)\"[^\"]*\""
+    r"|(?P<inbox>\"contact_inbox\"\s*:\s*)\{[^{}]*\}"
     r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s:@]*:[^/\s@]+@",
 )
 
@@ -35,6 +39,8 @@ def mask(text: str, *, secrets: Iterable[str] = ()) -> str:
 def _mask_match(match: re.Match[str]) -> str:
     if match["bearer"]:
         return match["bearer"] + MASK
+    if match["field"] or match["inbox"]:
+        return f'{match["field"] or match["inbox"]}"{MASK}"'
     if match["scheme"]:
         return f"{match['scheme']}{MASK}@"
     return MASK

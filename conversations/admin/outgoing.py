@@ -48,7 +48,6 @@ class OutgoingMessageAdmin(ReadOnlyAdmin[OutgoingMessage]):
         "chatwoot_message_id",
         "mark",
         "created_at",
-        "attempted_at",
         "posted_at",
     )
 

@@ -106,11 +106,9 @@ def post_badge(post: OutgoingMessage, *, is_over: bool) -> SafeString:
     """Return how far the post got."""
     if post.posted_at:
         return badge(gettext("posted"), tone="good")
-    if post.attempted_at:
-        return badge(gettext("not known whether it arrived"), tone="warn")
     if is_over:
-        return badge(gettext("never posted"), tone="calm")
-    return badge(gettext("about to be posted"), tone="busy")
+        return badge(gettext("not known whether it arrived"), tone="warn")
+    return badge(gettext("being posted"), tone="busy")
 
 
 class CallView:

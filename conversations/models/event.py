@@ -155,6 +155,13 @@ class WebhookEvent(models.Model):
                 name="webhookevent_conversation",
             ),
             models.Index(fields=["reason", "-id"], name="webhookevent_reason"),
+            # The overview: the last 24 hours, and what failed.
+            models.Index(fields=["-received_at"], name="webhookevent_time"),
+            models.Index(
+                fields=["-id"],
+                condition=models.Q(status="failed"),
+                name="webhookevent_failed",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -14,8 +14,9 @@ from conversations.models.turn import Turn
 class OutgoingMessage(models.Model):
     """The intent to post one message, written before the post; by `posting` alone.
 
-    Its `mark` travels with the message and comes back in Chatwoot's webhook and
-    history. That is how a post whose outcome is unknown is found again.
+    Once the row is there, the message may have reached the customer. Its `mark`
+    travels with it and comes back in Chatwoot's webhook and history. That is how a
+    post whose outcome is unknown is found again.
     """
 
     class Part(models.TextChoices):
@@ -39,8 +40,6 @@ class OutgoingMessage(models.Model):
         _("message in Chatwoot"), null=True, blank=True
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now)
-    # Set before each post: from then on it may have reached the customer.
-    attempted_at = models.DateTimeField(_("attempted"), null=True, blank=True)
     posted_at = models.DateTimeField(_("posted"), null=True, blank=True)
 
     class Meta:

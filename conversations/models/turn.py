@@ -141,10 +141,17 @@ class Turn(models.Model):
                 name="turn_leased",
             ),
             models.Index(fields=["status", "-id"], name="turn_status"),
+            # The overview: the last 24 hours.
+            models.Index(fields=["-created_at"], name="turn_time"),
         ]
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+    @property
+    def is_first_attempt(self) -> bool:
+        """Tell whether nobody tried before; then there is nothing to pick up."""
+        return self.attempts <= 1
 
 
 WAITING = (Turn.Status.COLLECTING, Turn.Status.RETRYING, Turn.Status.UNKNOWN)

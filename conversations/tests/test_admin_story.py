@@ -174,16 +174,15 @@ def test_a_turn_explains_state_and_reason() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("attempted", "posted", "finished", "word"),
+    ("posted", "finished", "word"),
     [
-        (True, True, True, "posted"),
-        (True, False, False, "not known whether it arrived"),
-        (False, False, True, "never posted"),
-        (False, False, False, "about to be posted"),
+        (True, True, "posted"),
+        (False, True, "not known whether it arrived"),
+        (False, False, "being posted"),
     ],
 )
 def test_a_post_says_how_far_it_got(
-    admin_client: Client, attempted: bool, posted: bool, finished: bool, word: str
+    admin_client: Client, posted: bool, finished: bool, word: str
 ) -> None:
     bot = make_bot()
     turn = make_turn(make_conversation(bot), bot)
@@ -194,7 +193,6 @@ def test_a_post_says_how_far_it_got(
         turn=turn,
         part=OutgoingMessage.Part.ANSWER,
         content="Yes.",
-        attempted_at=moment if attempted else None,
         posted_at=moment if posted else None,
     )
 

@@ -553,7 +553,6 @@ def test_a_handover_survives_a_worker_that_dies_after_the_status(
         part="failure_note",
         content="…",
         private=True,
-        attempted_at=timezone.now(),
         posted_at=timezone.now(),
     )
     platforms.chatwoot_shows(status="open")
