@@ -1,10 +1,13 @@
-"""Fixtures for every app. PostgreSQL and Redis come from `local_stack.pytest_plugin`."""
+"""Fixtures for every app; `local_stack.pytest_plugin` brings PostgreSQL and Redis."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import responses
@@ -12,6 +15,9 @@ from cryptography.fernet import Fernet
 from pytest_django import Settings
 
 from bridge_project.lib.types import JsonObject
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 ENCRYPTION_KEY = Fernet.generate_key().decode()
 PAYLOADS = Path(__file__).parent / "chatwoot_api" / "tests" / "payloads"
@@ -23,8 +29,21 @@ def _encryption_key(settings: Settings) -> None:
 
 
 @pytest.fixture
+def admin_user(db: None, django_user_model: type[User]) -> User:
+    """Take the place of pytest-django's, which hashes a password for each test."""
+    return django_user_model.objects.create_superuser("admin")
+
+
+@pytest.fixture(scope="session")
+def translations() -> None:
+    """Compile the catalogues that Russian pages need; they are not committed."""
+    command = [sys.executable, "-m", "local_stack.translations", "compile"]
+    subprocess.run(command, check=True)
+
+
+@pytest.fixture
 def payload() -> Callable[[str], JsonObject]:
-    """Load a sample of Chatwoot's webhooks: `payload("message_created_incoming_text")`."""
+    """Load a sample of a webhook: `payload("message_created_incoming_text")`."""
 
     def load(name: str) -> JsonObject:
         loaded: JsonObject = json.loads((PAYLOADS / f"{name}.json").read_text())

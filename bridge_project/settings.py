@@ -213,6 +213,7 @@ UNFOLD = {
     "SITE_TITLE": _("Chatwoot–Dify bridge"),
     "SITE_HEADER": _("Chatwoot–Dify bridge"),
     "SITE_SYMBOL": "forum",
+    "SITE_URL": None,  # there is nothing but the admin
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,

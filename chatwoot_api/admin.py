@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
@@ -31,6 +29,7 @@ SECRETS = (
     "admin_token",
     "webhook_secret",
     "previous_webhook_secret",
+    "account_webhook_secret",
     "webhook_token",
 )
 # What Chatwoot's health depends on: with another value it has to be found out anew.
@@ -38,19 +37,13 @@ REACHED_BY = frozenset({"base_url", "account_id", "bot_token", "admin_token"})
 
 
 class ChatwootAccountForm(SecretFormMixin, forms.ModelForm):  # type: ignore[misc,type-arg]
-    """An account; its five secrets are write-only."""
+    """An account; its secrets are write-only."""
 
     secret_names = SECRETS
 
     class Meta:
         model = ChatwootAccount
         fields = ("name", "key", "base_url", "account_id", *SECRETS, "allow_unsigned")
-        help_texts: ClassVar = {
-            "key": _(
-                "Ends the account's own webhook address. Use that address when two "
-                "Chatwoot servers have the same account number."
-            )
-        }
 
 
 @admin.register(ChatwootAccount)
@@ -93,6 +86,7 @@ class ChatwootAccountAdmin(SecretAdminMixin, BridgeAdmin[ChatwootAccount]):
                     "webhook_address",
                     "webhook_secret",
                     "previous_webhook_secret",
+                    "account_webhook_secret",
                     "webhook_token",
                     "allow_unsigned",
                 ),

@@ -30,7 +30,7 @@ class ChatwootAccount(WithHealth):
         _("key"),
         unique=True,
         help_text=_(
-            "Ends the webhook address: /api/v1/chatwoot-webhook/<key>. Use that "
+            "Ends the webhook address: /api/v1/chatwoot-webhook/KEY. Use that "
             "address when two Chatwoot servers use the same account number."
         ),
     )
@@ -68,6 +68,14 @@ class ChatwootAccount(WithHealth):
         _("previous webhook secret"),
         blank=True,
         help_text=_("Still accepted while the secret is being replaced."),
+    )
+    account_webhook_secret = EncryptedTextField(
+        _("account webhook's secret"),
+        blank=True,
+        help_text=_(
+            "Only if an account webhook posts here, too: Chatwoot signs it with a "
+            "secret of its own."
+        ),
     )
     webhook_token = EncryptedTextField(
         _("webhook token"),
@@ -109,9 +117,12 @@ class ChatwootAccount(WithHealth):
 
     def secrets(self) -> tuple[str, ...]:
         """Return the signing secrets that are valid now."""
-        return tuple(
-            s for s in (self.webhook_secret, self.previous_webhook_secret) if s
+        known = (
+            self.webhook_secret,
+            self.previous_webhook_secret,
+            self.account_webhook_secret,
         )
+        return tuple(secret for secret in known if secret)
 
     def server_url(self) -> str:
         """Return the server's address without a slash or `/api/v1` at its end."""

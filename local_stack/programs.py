@@ -48,7 +48,7 @@ def servers(started: Iterable[Server]) -> list[Program]:
 
 def processes(folder: DataDir, *, with_sandbox: bool) -> list[Program]:
     """What is started when the database is ready, in this order."""
-    pool = os.environ.get("WORKER_POOL") or "threads"
+    pool = os.environ.get("WORKER_POOL") or "gevent"
     concurrency = os.environ.get("WORKER_CONCURRENCY") or "1000"
     level = os.environ.get("LOG_LEVEL") or "INFO"
     worker = [

@@ -13,7 +13,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db import connections
 from django.db.models import CASCADE, Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import Promise, cached_property
 from django.utils.html import format_html
@@ -150,6 +150,27 @@ class ReadOnlyAdmin(BridgeAdmin[ModelT]):
         self, request: HttpRequest, obj: Model | None = None
     ) -> bool:
         return False
+
+
+class StoryAdmin(ReadOnlyAdmin[ModelT]):
+    """History whose page is told by a template of its own instead of a form."""
+
+    def story(self, row: ModelT) -> dict[str, object]:
+        """Return what the template shows."""
+        raise NotImplementedError
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, object] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        story = {} if row is None else {"subtitle": None, **self.story(row)}
+        return super().change_view(
+            request, object_id, form_url, {**story, **(extra_context or {})}
+        )
 
 
 def badge(text: str | Promise, *, tone: str) -> SafeString:

@@ -14,7 +14,6 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from bridge_project.lib.tests.admin_fixtures import admin_user  # noqa: F401 fixture
 from chatwoot_api.models import ChatwootAccount, Health
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +23,7 @@ SECRETS = {
     "admin_token": "stored-admin-token",
     "webhook_secret": "stored-webhook-secret",
     "previous_webhook_secret": "stored-previous-secret",
+    "account_webhook_secret": "stored-account-webhook-secret",
     "webhook_token": "stored-webhook-token",
 }
 NEW = {name: f"new-{name}-value" for name in SECRETS}

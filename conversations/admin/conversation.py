@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
     NOTHING,
-    ReadOnlyAdmin,
+    StoryAdmin,
     admin_link,
     json_block,
     list_url,
@@ -32,7 +32,7 @@ LATEST = 20
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ReadOnlyAdmin[Conversation]):
+class ConversationAdmin(StoryAdmin[Conversation]):
     """The mirror of Chatwoot's conversations."""
 
     list_display = (
@@ -102,19 +102,9 @@ class ConversationAdmin(ReadOnlyAdmin[Conversation]):
             found |= Q(chatwoot_conversation_id=number)
         return queryset.filter(found), False
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, object] | None = None,
-    ) -> HttpResponse:
-        """Show the conversation with its latest turns and events."""
-        conversation = self.get_object(request, object_id)
-        story = _story(conversation) if conversation is not None else {}
-        return super().change_view(
-            request, object_id, form_url, {**story, **(extra_context or {})}
-        )
+    def story(self, row: Conversation) -> dict[str, object]:
+        """Return the conversation as its page shows it."""
+        return _story(row)
 
 
 def _contact(conversation: Conversation) -> str:
@@ -134,7 +124,6 @@ def _story(conversation: Conversation) -> dict[str, object]:
     return {
         "conversation": conversation,
         "title": gettext("Conversation %(number)s") % {"number": conversation},
-        "subtitle": None,
         "state": conversation_badge(conversation),
         "contact": _contact(conversation),
         "assignee": _assignee(conversation),

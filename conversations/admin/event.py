@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
     NOTHING,
-    ReadOnlyAdmin,
+    StoryAdmin,
     admin_link,
     badge,
     json_block,
@@ -59,7 +59,7 @@ def why(event: WebhookEvent) -> str:
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(ReadOnlyAdmin[WebhookEvent]):
+class WebhookEventAdmin(StoryAdmin[WebhookEvent]):
     """The first place to look when the bot said nothing."""
 
     list_display = (
@@ -136,19 +136,9 @@ class WebhookEventAdmin(ReadOnlyAdmin[WebhookEvent]):
             found |= Q(chatwoot_conversation_id=number) | Q(chatwoot_message_id=number)
         return queryset.filter(found), False
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, object] | None = None,
-    ) -> HttpResponse:
-        """Show the event as a page of its own instead of a form."""
-        event = self.get_object(request, object_id)
-        story = _story(event) if event is not None else {}
-        return super().change_view(
-            request, object_id, form_url, {**story, **(extra_context or {})}
-        )
+    def story(self, row: WebhookEvent) -> dict[str, object]:
+        """Return the event as its page shows it."""
+        return _story(row)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEvent]:
         """Leave the payloads where they are; only an event's own page reads one."""
@@ -167,7 +157,6 @@ def _story(event: WebhookEvent) -> dict[str, object]:
         "event": event,
         "title": gettext("Event %(id)s: %(name)s")
         % {"id": event.pk, "name": event.name},
-        "subtitle": None,
         "state": event_badge(event),
         "decision": action_badge(event),
         "why": why(event),

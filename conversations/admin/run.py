@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
     NOTHING,
-    ReadOnlyAdmin,
+    StoryAdmin,
     admin_link,
     moment,
     shortened,
@@ -28,7 +28,7 @@ from conversations.models import PipelineRun
 
 
 @admin.register(PipelineRun)
-class PipelineRunAdmin(ReadOnlyAdmin[PipelineRun]):
+class PipelineRunAdmin(StoryAdmin[PipelineRun]):
     """Which question went to which app, and what came back."""
 
     list_display = (
@@ -105,27 +105,14 @@ class PipelineRunAdmin(ReadOnlyAdmin[PipelineRun]):
             | Q(dify_workflow_run_id=text)
         ), False
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, object] | None = None,
-    ) -> HttpResponse:
-        """Show the run as its turn's page does."""
-        run = self.get_object(request, object_id)
-        story: dict[str, object] = {}
-        if run is not None:
-            story = {
-                "title": gettext("Run %(id)s") % {"id": run.pk},
-                "subtitle": None,
-                "run_view": RunView(run),
-                "turn_link": turn_link(run.turn),
-                "conversation_link": conversation_link(run.turn.conversation),
-                "calls": [
-                    CallView(call) for call in run.calls.order_by("created_at", "pk")
-                ],
-            }
-        return super().change_view(
-            request, object_id, form_url, {**story, **(extra_context or {})}
-        )
+    def story(self, row: PipelineRun) -> dict[str, object]:
+        """Return the run as its turn's page shows it, and its calls."""
+        return {
+            "title": gettext("Run %(id)s") % {"id": row.pk},
+            "run_view": RunView(row),
+            "turn_link": turn_link(row.turn),
+            "conversation_link": conversation_link(row.turn.conversation),
+            "calls": [
+                CallView(call) for call in row.calls.order_by("created_at", "pk")
+            ],
+        }

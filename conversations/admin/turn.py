@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.admin_base import NOTHING, ReadOnlyAdmin, admin_link, moment
+from bridge_project.lib.admin_base import NOTHING, StoryAdmin, admin_link, moment
 from conversations.admin.base import (
     chatwoot_link,
     conversation_badge,
@@ -34,7 +34,7 @@ _MESSAGE_COUNT = (
 
 
 @admin.register(Turn)
-class TurnAdmin(ReadOnlyAdmin[Turn]):
+class TurnAdmin(StoryAdmin[Turn]):
     """What the bridge owed to customers, and what became of it."""
 
     list_display = (
@@ -109,19 +109,9 @@ class TurnAdmin(ReadOnlyAdmin[Turn]):
         found = Q(pk=number) | Q(conversation__chatwoot_conversation_id=number)
         return queryset.filter(found), False
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, object] | None = None,
-    ) -> HttpResponse:
-        """Show the whole story of the turn instead of a form."""
-        turn = self.get_object(request, object_id)
-        story = _story(turn) if turn is not None else {}
-        return super().change_view(
-            request, object_id, form_url, {**story, **(extra_context or {})}
-        )
+    def story(self, row: Turn) -> dict[str, object]:
+        """Return the turn as its page shows it."""
+        return _story(row)
 
 
 def why(turn: Turn) -> list[str]:
@@ -141,7 +131,6 @@ def _story(turn: Turn) -> dict[str, object]:
     return {
         "turn": turn,
         "title": gettext("Turn %(id)s") % {"id": turn.pk},
-        "subtitle": None,
         "state": turn_badge(turn),
         "why": why(turn),
         "is_waiting": turn.status in {Turn.Status.RETRYING, Turn.Status.UNKNOWN},

@@ -12,7 +12,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from bridge_project.lib.tests.admin_fixtures import admin_user  # noqa: F401 fixtures
 from conversations.admin.attention import MANY, Alarm, CountRow
 from conversations.models import Turn, WebhookEvent
 from conversations.tests.factories import (

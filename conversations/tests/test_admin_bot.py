@@ -11,7 +11,6 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from bridge_project.lib.tests.admin_fixtures import admin_user  # noqa: F401 fixtures
 from chatwoot_api.models import ChatwootAccount, Inbox
 from conversations.admin.bot_form import InputsField, known_sources
 from conversations.models import Bot

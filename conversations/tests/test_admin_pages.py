@@ -15,7 +15,6 @@ from django.urls import reverse
 from django_celery_results.models import TaskResult
 
 from bridge_project.lib.admin_base import BoundedPaginator, ReadOnlyAdmin
-from bridge_project.lib.tests.admin_fixtures import admin_user, translations  # noqa: F401 fixtures
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.models import ChatwootAccount, Inbox
 from conversations.models import (

@@ -11,7 +11,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from bridge_project.lib.admin_base import admin_url
-from bridge_project.lib.tests.admin_fixtures import admin_user, translations  # noqa: F401 fixtures
 from bridge_project.lib.types import JsonObject
 from conversations.admin.base import (
     ACTION_TONES,

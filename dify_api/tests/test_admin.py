@@ -13,7 +13,6 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from bridge_project.lib.tests.admin_fixtures import admin_user  # noqa: F401 fixture
 from dify_api.models import DifyApp
 
 pytestmark = pytest.mark.django_db

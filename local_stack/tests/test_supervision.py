@@ -123,9 +123,9 @@ def test_no_sandbox_without_need(tmp_path: Path) -> None:
 def test_worker_takes_its_pool_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORKER_POOL", "gevent")
+    monkeypatch.setenv("WORKER_POOL", "threads")
     monkeypatch.setenv("WORKER_CONCURRENCY", "250")
 
     (worker, *_rest) = programs.processes(DataDir(tmp_path), with_sandbox=False)
 
-    assert worker.command[-4:] == ["--pool", "gevent", "--concurrency", "250"]
+    assert worker.command[-4:] == ["--pool", "threads", "--concurrency", "250"]

@@ -280,7 +280,7 @@ class Lifecycle:
             status = "pending"
         moment = times.now()
         conversation = Conversation(
-            id=self.store.next_id("conversation"),
+            id=self.store.next_conversation_id(),
             inbox_id=inbox.id,
             contact_id=contact.id,
             contact_inbox_id=contact_inbox.id,

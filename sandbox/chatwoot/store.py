@@ -56,6 +56,10 @@ class ChatwootStore:
         self.messages: dict[int, Message] = {}
         self.attachments: dict[str, Attachment] = {}
         self._counters: dict[str, itertools.count[int]] = {}
+        self._offset = times.seconds_since_2026() if settings.lasting_numbers else 0
+
+    def next_conversation_id(self) -> int:
+        return self.next_id("conversation", start=self._offset + 1)
 
     def next_id(self, kind: str, *, start: int = 1) -> int:
         return next(self._counters.setdefault(kind, itertools.count(start)))
@@ -66,7 +70,7 @@ class ChatwootStore:
 
     def next_message_id(self) -> int:
         """Global over all conversations, so never equal to a display id by luck."""
-        return self.next_id("message", start=1001)
+        return self.next_id("message", start=self._offset * 1000 + 1001)
 
     def next_attachment_id(self) -> int:
         return self.next_id("attachment", start=301)
