@@ -12,12 +12,16 @@ from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.encryption import EncryptedTextField
 from bridge_project.lib.health import Health as Health
-from bridge_project.lib.health import HealthManager, WithHealth
+from bridge_project.lib.health import HealthQuerySet, WithHealth
 
 
 def new_webhook_token() -> str:
     """Return a token that nobody guesses, fit for a URL."""
     return secrets.token_urlsafe(32)
+
+
+class ChatwootAccountQuerySet(HealthQuerySet["ChatwootAccount"]):
+    """What happens to Chatwoot accounts."""
 
 
 class ChatwootAccount(WithHealth):
@@ -101,7 +105,7 @@ class ChatwootAccount(WithHealth):
     )
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
-    objects = HealthManager()
+    objects = ChatwootAccountQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("Chatwoot account")

@@ -12,11 +12,15 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.encryption import EncryptedTextField
-from bridge_project.lib.health import HealthManager, WithHealth
+from bridge_project.lib.health import HealthQuerySet, WithHealth
 from dify_api.connection import DifyConnection
 from dify_api.payloads import AppMode, InputField, parse_parameters
 
 MAX_TOTAL_TIMEOUT_S = 1800
+
+
+class DifyAppQuerySet(HealthQuerySet["DifyApp"]):
+    """What happens to Dify apps."""
 
 
 class DifyApp(WithHealth):
@@ -135,7 +139,7 @@ class DifyApp(WithHealth):
         _("changed"), auto_now=True, help_text=_("When anything here last changed.")
     )
 
-    objects = HealthManager()
+    objects = DifyAppQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("Dify app")

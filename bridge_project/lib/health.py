@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from django.db import models
 from django.utils import timezone
@@ -11,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from bridge_project.lib.errors import BridgeError, Unauthorized, UpstreamError
 from bridge_project.lib.redact import cut
 
+RowT = TypeVar("RowT", bound="WithHealth")
 
-class HealthQuerySet(models.QuerySet[Any]):
+
+class HealthQuerySet(models.QuerySet[RowT]):
     """Writes only what is news, so that a thousand good calls cost nothing."""
 
     def usable(self) -> Self:
@@ -82,7 +84,6 @@ class WithHealth(models.Model):
 
 
 Health = WithHealth.Health
-HealthManager = models.Manager.from_queryset(HealthQuerySet)
 
 
 def describe(err: BridgeError) -> str:

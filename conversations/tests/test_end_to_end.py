@@ -239,7 +239,8 @@ def test_every_kind_of_app_answers(stack: RunningStack, mode: str) -> None:
     ida.says("Which one are you?")
 
     (answer,) = ida.is_answered()
-    assert answer.startswith("Hello Ida! You asked: “Which one are you?”.")
+    # Agents say something before they use a tool, and Dify counts it to the answer.
+    assert "Hello Ida! You asked: “Which one are you?”." in answer
     assert f"**Sandbox {mode}**" in answer
     # An agent's closing copy replaces what came before.
     assert answer.count("Hello Ida!") == 1
