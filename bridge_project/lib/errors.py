@@ -85,9 +85,10 @@ class UpstreamError(BridgeError):
         self.excerpt = cut(excerpt)
 
     def __str__(self) -> str:
+        """Say what happened first; where it happened is for engineers."""
         call = " ".join(part for part in (self.service, self.method, self.path) if part)
-        status = f" [HTTP {self.status}]" if self.status else ""
-        return f"{call}{status}: {self.message}" if call else self.message
+        status = f", HTTP {self.status}" if self.status else ""
+        return f"{self.message} [{call}{status}]" if call else self.message
 
 
 class UpstreamUnavailable(UpstreamError):

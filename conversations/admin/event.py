@@ -104,7 +104,7 @@ class WebhookEventAdmin(StoryAdmin[WebhookEvent]):
         if not event.action:
             return action_badge(event)
         return format_html(
-            '<span class="bridge-row">{} {}</span>',
+            '<span class="bridge-row bridge-reason">{} {}</span>',
             action_badge(event),
             event.get_reason_display(),
         )

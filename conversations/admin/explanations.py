@@ -124,8 +124,8 @@ REASONS: Mapping[str, Promise] = {
         "Dify's own time limit."
     ),
     Reason.DIFY_FAILED: _(
-        "Dify could not answer, also when asked again. The error of the run tells "
-        "what it said; the health of the Dify app shows whether it works by now."
+        "Dify could not answer. The error of the run tells what it said, and whether "
+        "it was asked again; the Dify app's health shows whether it works by now."
     ),
     Reason.CHATWOOT_FAILED: _(
         "Chatwoot did not take the answer. The calls below show what it said. Often "

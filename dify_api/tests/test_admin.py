@@ -123,7 +123,12 @@ def test_read_from_dify_stores_and_shows_what_the_app_declares(
     ("status", "health", "words"),
     [
         (401, DifyApp.Health.REFUSED, "“Support”: Dify does not accept the key."),
-        (500, DifyApp.Health.FAILING, "“Support” could not be read. dify GET /info"),
+        (
+            500,
+            DifyApp.Health.FAILING,
+            "“Support” could not be read. Dify could not be reached or failed for a "
+            "moment. [dify GET /info, HTTP 500]",
+        ),
     ],
 )
 def test_a_refusal_is_a_sentence(

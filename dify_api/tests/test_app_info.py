@@ -129,7 +129,7 @@ def test_failure_is_stored_and_raised(
 
     row = stored(app)
     assert row.health == app.health == health
-    assert row.last_error.startswith(f"dify GET {path} [HTTP {status}]: ")
+    assert f"[dify GET {path}, HTTP {status}]" in row.last_error
     assert row.last_error_at is not None
     assert row.parameters == {}
 
@@ -165,7 +165,10 @@ def test_command_fails_with_the_reason(app: DifyApp, wire: RequestsMock) -> None
     out, err, failure = run_command()
 
     assert out == ""
-    assert err.startswith("FAILED Shop: dify GET /info [HTTP 401]: ")
+    assert err == (
+        "FAILED Shop: Dify does not accept the app's API key. "
+        "[dify GET /info, HTTP 401]\n"
+    )
     assert failure == "1 of 1 Dify apps cannot be used."
     assert stored(app).health == "refused"
 
