@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from bridge_project.lib.http import FinishedCall
 from conversations.models import PipelineRun, Turn, UpstreamCall
 
 
@@ -19,31 +20,21 @@ class CallRecorder:
         self._calls: list[UpstreamCall] = []
         self.run: PipelineRun | None = None
 
-    def __call__(
-        self,
-        *,
-        service: str,
-        method: str,
-        path: str,
-        status: int | None,
-        duration_ms: int,
-        error_code: str,
-        request_excerpt: str,
-        response_excerpt: str,
-    ) -> None:
+    def __call__(self, call: FinishedCall) -> None:
         """Take note of one finished call."""
         self._calls.append(
             UpstreamCall(
                 turn=self._turn,
                 run=self.run,
-                service=service,
-                method=method,
-                path=path,
-                http_status=status,
-                duration_ms=duration_ms,
-                error_code=error_code,
-                request_excerpt=request_excerpt.replace("\x00", ""),
-                response_excerpt=response_excerpt.replace("\x00", ""),
+                service=call.service,
+                method=call.method,
+                path=call.path,
+                http_status=call.status,
+                duration_ms=call.duration_ms,
+                error_code=call.error_code,
+                # PostgreSQL takes no NUL in a text.
+                request_excerpt=call.request_excerpt.replace("\x00", ""),
+                response_excerpt=call.response_excerpt.replace("\x00", ""),
                 created_at=timezone.now(),
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from bridge_project.lib.redact import cut
 from chatwoot_api.payloads import parse_event
@@ -31,12 +31,15 @@ def process(event_id: int, *, now: datetime) -> Turn | None:
     """Process a stored event and return the turn that is to be run, if any.
 
     An event that is being processed elsewhere, or was, is left alone. One that cannot
-    be processed stays for the sweep and after five attempts becomes `failed`.
+    be processed stays for the sweep and after five attempts becomes `failed`; a
+    database that is away or busy says nothing about the event and does not count.
     """
     try:
         with transaction.atomic():
             row = _lock_received(event_id)
             return None if row is None else _process(row, now=now)
+    except (OperationalError, InterfaceError):
+        raise
     except Exception as err:
         _note_failure(event_id, err)
         raise

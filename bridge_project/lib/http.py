@@ -7,13 +7,14 @@ state in them that we use (cookies are refused), and urllib3's pool is thread-sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from json import dumps
 from time import monotonic
 from types import TracebackType
-from typing import ClassVar, Protocol, Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -46,21 +47,22 @@ _PROXY_GAVE_UP = frozenset({502, 504})
 ErrorT = TypeVar("ErrorT", bound=UpstreamError)
 
 
-class CallLog(Protocol):
-    """Is told about each finished call; the flow stores it as an `UpstreamCall`."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedCall:
+    """One call that is over, without its secrets; excerpts are cut."""
 
-    def __call__(
-        self,
-        *,
-        service: str,
-        method: str,
-        path: str,
-        status: int | None,
-        duration_ms: int,
-        error_code: str,
-        request_excerpt: str,
-        response_excerpt: str,
-    ) -> None: ...
+    service: str
+    method: str
+    path: str
+    status: int | None
+    duration_ms: int
+    error_code: str
+    request_excerpt: str
+    response_excerpt: str
+
+
+# Is told about each finished call; the flow stores it as an `UpstreamCall`.
+CallLog = Callable[[FinishedCall], None]
 
 
 @lru_cache(maxsize=128)
@@ -301,17 +303,18 @@ class JsonApi:
         """Tell the call log about a call that `started` (monotonic) and is over now."""
         if self._call_log is None:
             return
+        request = "" if sent is None else dumps(sent, ensure_ascii=False)
         self._call_log(
-            service=self.service,
-            method=method,
-            path=path,
-            status=status,
-            duration_ms=round((monotonic() - started) * 1000),
-            error_code=error_code,
-            request_excerpt=self._excerpt(
-                "" if sent is None else dumps(sent, ensure_ascii=False)
-            ),
-            response_excerpt=self._excerpt(answer),
+            FinishedCall(
+                service=self.service,
+                method=method,
+                path=path,
+                status=status,
+                duration_ms=round((monotonic() - started) * 1000),
+                error_code=error_code,
+                request_excerpt=self._excerpt(request),
+                response_excerpt=self._excerpt(answer),
+            )
         )
 
     def _excerpt(self, text: str) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from bridge_project.lib.errors import MalformedPayload
@@ -273,3 +274,31 @@ def test_too_old_is_told_by_the_bots_own_limit(bot: Bot, incoming: JsonObject) -
 
     assert process(event) is None
     assert event.reason == "too_old"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_busy_database_does_not_count_against_the_event(
+    incoming: JsonObject,
+) -> None:
+    bot = make_bot()
+    conversation = make_conversation(bot)
+    event = make_event(bot.account, message_payload(incoming))
+    other = connection.copy()
+    with other.cursor() as cursor:
+        other.set_autocommit(False)
+        cursor.execute(
+            "SELECT 1 FROM conversations_conversation WHERE id = %s FOR UPDATE",
+            [conversation.pk],
+        )
+        with connection.cursor() as ours:
+            ours.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            process(event)
+        with connection.cursor() as ours:
+            ours.execute("SET lock_timeout = 0")
+        other.rollback()
+    other.close()
+
+    event.refresh_from_db()
+    assert (event.status, event.attempts) == ("received", 0)
+    assert process(event) is not None

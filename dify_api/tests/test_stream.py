@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -168,7 +169,7 @@ def test_caller_can_abort_from_progress(serve: Serve) -> None:
         run(
             serve(script),
             on_progress=abort,
-            call_log=lambda **call: calls.append(call),
+            call_log=lambda call: calls.append(asdict(call)),
         )
 
     assert [call["error_code"] for call in calls] == ["aborted"]
@@ -473,7 +474,7 @@ def test_answers_that_are_no_stream(
     with pytest.raises(kind) as caught:
         run(
             serve(lambda exchange: exchange.send(reply)),
-            call_log=lambda **call: calls.append(call),
+            call_log=lambda call: calls.append(asdict(call)),
         )
 
     assert getattr(caught.value, "code", "") == code
@@ -496,7 +497,7 @@ def test_one_call_is_told_when_the_stream_is_over(serve: Serve) -> None:
     calls: list[dict[str, Any]] = []
     server = serve(lambda exchange: exchange.send_stream(CHATFLOW))
 
-    run(server, call_log=lambda **call: calls.append(call))
+    run(server, call_log=lambda call: calls.append(asdict(call)))
 
     (call,) = calls
     assert call.pop("duration_ms") >= 0
@@ -519,7 +520,7 @@ def test_cut_stream_is_told_once_with_its_code(serve: Serve) -> None:
         exchange.send_stream(WITHOUT_END)
         exchange.send(LAST_CHUNK)
 
-    failure(serve(script), call_log=lambda **call: calls.append(call))
+    failure(serve(script), call_log=lambda call: calls.append(asdict(call)))
 
     assert [(call["status"], call["error_code"]) for call in calls] == [
         (200, "stream_cut")

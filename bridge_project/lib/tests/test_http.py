@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import pytest
@@ -19,7 +20,7 @@ from bridge_project.lib.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from bridge_project.lib.http import JsonApi, shared_session
+from bridge_project.lib.http import FinishedCall, JsonApi, shared_session
 
 URL = "https://service.test"
 
@@ -172,16 +173,14 @@ def test_cookies_of_one_call_do_not_reach_the_next(
 def test_each_call_is_told_without_its_secrets(
     wire: responses.RequestsMock,
 ) -> None:
-    told: list[dict[str, Any]] = []
-    service = Service(
-        base_url=URL, secrets=("t0ken",), call_log=lambda **call: told.append(call)
-    )
+    told: list[FinishedCall] = []
+    service = Service(base_url=URL, secrets=("t0ken",), call_log=told.append)
     wire.post(f"{URL}/thing", status=503, body="down, t0ken")
 
     with pytest.raises(UpstreamUnavailable):
         ask(service)
 
-    (call,) = told
+    call = asdict(told.pop())
     assert call.pop("duration_ms") >= 0
     assert call == {
         "service": "service",
