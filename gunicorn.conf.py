@@ -13,7 +13,7 @@ bind = (
 
 # Chatwoot gives up after 5 s: without a database a webhook is answered 500 before that,
 # and Chatwoot repeats it. Read by the settings, which are loaded after this file.
-os.environ.setdefault("DB_POOL_TIMEOUT_S", "3")
+os.environ.setdefault("DB_POOL_TIMEOUT_S", "2")
 
 # Threads: a webhook is one INSERT and an admin page a few queries, all of it waiting
 # for PostgreSQL. As many as the pool has connections (DB_POOL_MAX_SIZE).
