@@ -1,9 +1,11 @@
-"""Answers of the API are JSON, whatever goes wrong."""
+"""The API's paths: errors are JSON there, and any host name will do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 API_PREFIXES = ("/api/", "/chatwoot/")
@@ -30,6 +32,25 @@ class JsonApiErrors:
         if response.headers.get("Content-Type", "").startswith("application/json"):
             return response
         return _as_json(response)
+
+
+class ApiUnderAnyName:
+    """Let calls of the API in by whatever name the caller knows the bridge.
+
+    Chatwoot in the next container says `Host: web:8000`. Django would answer 400 to a
+    name that is not in ALLOWED_HOSTS, and Chatwoot would take the conversation from
+    the bot. Nothing that the API answers is built from the name.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+        self._host = urlsplit(settings.PUBLIC_URL).netloc
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Put our own name in the place of the caller's."""
+        if request.path.startswith(API_PREFIXES):
+            request.META["HTTP_HOST"] = self._host
+        return self._get_response(request)
 
 
 def _as_json(response: HttpResponse) -> JsonResponse:

@@ -244,3 +244,13 @@ def test_health_tells_of_the_database(client: Client) -> None:
     assert answer.status_code == 200
     assert answer.json()["status"] == "healthy"
     assert answer.json()["database"] == "connected"
+
+
+def test_chatwoot_may_call_us_by_any_name(
+    client: Client, account: ChatwootAccount, incoming: JsonObject
+) -> None:
+    raw = json.dumps(incoming).encode()
+    headers = {**signed(raw), "Host": "bridge_web_1:8000"}
+
+    assert post(client, raw, headers=headers).status_code == 200
+    assert client.get("/admin/", headers={"Host": "evil.test"}).status_code == 400
