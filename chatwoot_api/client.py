@@ -16,7 +16,7 @@ from bridge_project.lib.errors import (
     UnexpectedReply,
 )
 from bridge_project.lib.http import CallLog, JsonApi
-from bridge_project.lib.types import JsonObject, JsonValue
+from bridge_project.lib.types import JsonObject
 from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import (
     MARK_KEY,
@@ -167,17 +167,6 @@ class ChatwootClient(JsonApi):
             )
         except BridgeError as err:
             logger.info("The typing sign could not be set: %s", err)
-
-    def list_inboxes(self) -> list[JsonObject]:
-        """Return the account's inboxes (`id`, `name`, `channel_type` …)."""
-        path = f"{self._root}/inboxes"
-        reply = self.request_json(
-            "GET", path, headers=self._as_admin(), repeat_safe=True
-        )
-        payload: JsonValue = reply.get("payload") if isinstance(reply, dict) else None
-        if not isinstance(payload, list):
-            raise self._unexpected("GET", path)
-        return [item for item in payload if isinstance(item, dict)]
 
     def _as_bot(self) -> dict[str, str]:
         if not self._bot_token:
