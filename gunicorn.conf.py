@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from pathlib import Path
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 wsgi_app = "bridge_project.wsgi"
 # In the image the command line says 0.0.0.0:8000; there these two are the host's.
@@ -11,9 +16,13 @@ bind = (
     f"{os.environ.get('WEB_BIND') or '127.0.0.1'}:{os.environ.get('WEB_PORT') or 8000}"
 )
 
-# Chatwoot gives up after 5 s: without a database a webhook is answered 500 before that,
-# and Chatwoot repeats it. Read by the settings, which are loaded after this file.
+# Chatwoot gives up after 5 s: without a database, or with one that is locked or slow, a
+# webhook is answered 500 before that, and Chatwoot repeats it. Any two of these three
+# together take less; more than the webhook needs, since the admin's lists are slower.
+# Read by the settings, which are loaded after this file.
 os.environ.setdefault("DB_POOL_TIMEOUT_S", "2")
+os.environ.setdefault("DB_LOCK_TIMEOUT_MS", "1500")
+os.environ.setdefault("DB_STATEMENT_TIMEOUT_MS", "2800")
 
 # Threads: a webhook is one INSERT and an admin page a few queries, all of it waiting
 # for PostgreSQL. As many as the pool has connections (DB_POOL_MAX_SIZE).
@@ -32,3 +41,13 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # Nobody controls it by a socket, and a read-only container has no place for one.
 control_socket_disable = True
 errorlog = "-"
+
+
+def post_fork(server: object, worker: object) -> None:
+    """End with the master, also when it was killed.
+
+    An orphaned worker would keep the port: the new master could not listen, and who
+    connects to the old one waits in vain.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

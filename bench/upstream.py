@@ -28,7 +28,12 @@ def app(*, seconds: float) -> Starlette:
     async def show(request: Request) -> Response:
         number = int(request.path_params["number"])
         return JSONResponse(
-            {"id": number, "status": "pending", "meta": {"channel": "Channel::Api"}}
+            {
+                "id": number,
+                "status": "pending",
+                "meta": {"channel": "Channel::Api"},
+                "last_non_activity_message": {"id": number, "message_type": 0},
+            }
         )
 
     async def take(request: Request) -> Response:

@@ -87,23 +87,46 @@ TEMPLATES = [
 
 # --- PostgreSQL ---------------------------------------------------------------
 
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.db_url(
+
+def _time_limits(given: str) -> dict[str, Any]:
+    """Return libpq's options that end what takes too long, after those of the URL."""
+    statement_ms = env.int("DB_STATEMENT_TIMEOUT_MS", default=0)
+    lock_ms = env.int("DB_LOCK_TIMEOUT_MS", default=0)
+    limits = {"statement_timeout": statement_ms, "lock_timeout": lock_ms}
+    words = [f"-c {name}={value}" for name, value in limits.items() if value]
+    options: dict[str, Any] = {}
+    if words:
+        options["options"] = " ".join([*([given] if given else []), *words])
+    if statement_ms:
+        # The same for a server that the network does not reach any more.
+        options["tcp_user_timeout"] = statement_ms
+    return options
+
+
+def _database() -> dict[str, Any]:
+    """Return the database of DATABASE_URL; `?sslmode=require` and its like count."""
+    config: dict[str, Any] = env.db_url(
         "DATABASE_URL", default="postgres://bridge:bridge@127.0.0.1:5432/bridge"
     )
-}
-# A thousand runs in one worker share these few connections: none is held while Dify
-# thinks, see conversations/pipeline.py.
-DATABASES["default"]["OPTIONS"] = {
-    "pool": {
-        "min_size": env.int("DB_POOL_MIN_SIZE", default=1),
-        "max_size": env.int("DB_POOL_MAX_SIZE", default=10),
-        # Runs may wait for their turn; a webhook may not, see gunicorn.conf.py.
-        "timeout": env.float("DB_POOL_TIMEOUT_S", default=60.0),
-    },
-    "connect_timeout": 3,
-}
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    given: dict[str, Any] = config.get("OPTIONS", {})
+    config["OPTIONS"] = {
+        "connect_timeout": 3,
+        **given,
+        **_time_limits(given.get("options", "")),
+        # A thousand runs in one worker share these few connections: none is held while
+        # Dify thinks, see conversations/pipeline.py.
+        "pool": {
+            "min_size": env.int("DB_POOL_MIN_SIZE", default=1),
+            "max_size": env.int("DB_POOL_MAX_SIZE", default=10),
+            # Runs may wait for their turn; a webhook may not, see gunicorn.conf.py.
+            "timeout": env.float("DB_POOL_TIMEOUT_S", default=60.0),
+        },
+    }
+    config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+DATABASES: dict[str, dict[str, Any]] = {"default": _database()}
 
 # --- Redis and Celery ---------------------------------------------------------
 

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import logging
 
+from requests import Response
+
 from bridge_project.lib.errors import (
     BridgeError,
     ConfigurationError,
     MalformedPayload,
+    OutcomeUnknown,
+    Unauthorized,
     UnexpectedReply,
+    UpstreamError,
+    UpstreamRateLimited,
 )
 from bridge_project.lib.http import CallLog, JsonApi
 from bridge_project.lib.types import JsonObject
@@ -34,6 +40,7 @@ logger = logging.getLogger(__name__)
 CHANNELS_THAT_KEEP_SOURCE_ID = frozenset({"Channel::WebWidget", "Channel::Api"})
 # Creating a message runs Chatwoot's automation inside the request.
 WRITE_TIMEOUT_S = (5.0, 20.0)
+MAX_CONTENT_CHARS = 150_000
 TYPING_TIMEOUT_S = (2.0, 3.0)
 
 
@@ -74,7 +81,7 @@ class ChatwootClient(JsonApi):
         no idempotency key: a lost connection raises OutcomeUnknown.
         """
         body: JsonObject = {
-            "content": liquid_safe(content),
+            "content": _within_limit(liquid_safe(content)),
             "message_type": "outgoing",
             "private": private,
             "content_attributes": {MARK_KEY: mark},
@@ -92,7 +99,12 @@ class ChatwootClient(JsonApi):
         )
         if isinstance(reply, dict) and isinstance(reply.get("id"), int):
             return int(str(reply["id"]))
-        raise self._unexpected("POST", path)
+        raise OutcomeUnknown(
+            "Chatwoot answered success, but named no message.",
+            service=self.service,
+            method="POST",
+            path=path,
+        )
 
     def list_messages(
         self, conversation_id: int, *, after: int | None = None
@@ -117,7 +129,8 @@ class ChatwootClient(JsonApi):
         payload = reply.get("payload") if isinstance(reply, dict) else None
         if not isinstance(payload, list):
             raise self._unexpected("GET", path)
-        return [parse_message(item) for item in payload if isinstance(item, dict)]
+        found = (_readable(item) for item in payload if isinstance(item, dict))
+        return [message for message in found if message is not None]
 
     def show_conversation(
         self, conversation_id: int
@@ -133,7 +146,7 @@ class ChatwootClient(JsonApi):
             raise self._unexpected("GET", path)
         last = reply.get("last_non_activity_message")
         try:
-            message = parse_message(last) if isinstance(last, dict) and last else None
+            message = _readable(last) if isinstance(last, dict) else None
             return parse_conversation(reply), message
         except MalformedPayload as err:
             raise self._unexpected("GET", path) from err
@@ -143,13 +156,19 @@ class ChatwootClient(JsonApi):
 
         With the bot's token: pending → open is then counted as a handoff.
         """
-        self.request_json(
-            "POST",
-            f"{self._root}/conversations/{conversation_id}/toggle_status",
-            headers=self._as_bot(),
-            json={"status": status},
-            repeat_safe=True,
-        )
+        path = f"{self._root}/conversations/{conversation_id}/toggle_status"
+        body: JsonObject = {"status": status}
+        try:
+            self.request_json(
+                "POST", path, headers=self._as_bot(), json=body, repeat_safe=True
+            )
+        except (Unauthorized, ConfigurationError):
+            # A customer must not wait because a bot's token was revoked.
+            if not self._admin_token:
+                raise
+            self.request_json(
+                "POST", path, headers=self._as_admin(), json=body, repeat_safe=True
+            )
 
     def show_typing(self, conversation_id: int, *, on: bool) -> None:
         """Show or hide the typing sign; Chatwoot never hides it by itself (4.11.2+).
@@ -167,6 +186,16 @@ class ChatwootClient(JsonApi):
             )
         except BridgeError as err:
             logger.info("The typing sign could not be set: %s", err)
+
+    def error_for_response(
+        self, method: str, path: str, response: Response, *, repeat_safe: bool
+    ) -> UpstreamError:
+        """Chatwoot says 422 for its limit of 200 messages a minute (section 5.3)."""
+        if response.status_code == 422 and "Too many messages" in response.text:
+            return self._error(UpstreamRateLimited, method, path, response=response)
+        return super().error_for_response(
+            method, path, response, repeat_safe=repeat_safe
+        )
 
     def _as_bot(self) -> dict[str, str]:
         if not self._bot_token:
@@ -191,3 +220,18 @@ class ChatwootClient(JsonApi):
             method=method,
             path=path,
         )
+
+
+def _readable(data: JsonObject) -> Message | None:
+    """Return a message, None for one of a kind that a newer Chatwoot brought."""
+    try:
+        return parse_message(data)
+    except MalformedPayload:
+        return None
+
+
+def _within_limit(content: str) -> str:
+    """Chatwoot refuses longer messages altogether (section 5.3)."""
+    if len(content) <= MAX_CONTENT_CHARS:
+        return content
+    return content[: MAX_CONTENT_CHARS - 1] + "…"

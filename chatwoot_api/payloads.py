@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from bridge_project.lib.errors import MalformedPayload
 from bridge_project.lib.types import JsonObject, JsonValue
+from chatwoot_api.lenient import id_at, list_at, moment, object_at, text_at
 from chatwoot_api.text import plain_text
 
 MESSAGE_EVENTS = frozenset({"message_created", "message_updated"})
@@ -43,6 +45,10 @@ _MESSAGE_TYPES: Mapping[JsonValue, MessageType] = {
     "activity": "activity",
     "template": "template",
 }
+# As long as the mirror's columns; Chatwoot's own values are far shorter.
+MAX_PRIORITY_CHARS = 20
+MAX_CHANNEL_CHARS = 100
+MAX_INBOX_NAME_CHARS = 255
 # Our own mark in `content_attributes`: on channels such as WhatsApp a message with a
 # `source_id` is taken for an echo and never sent (Chatwoot's
 # app/services/base/send_on_channel_service.rb), so the id travels here as well.
@@ -103,11 +109,11 @@ class Attachment:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message event's message. `text` is plain, also where Chatwoot sent HTML."""
+    """A message event's message. `content` is as Chatwoot sent it, text or HTML."""
 
     id: int
     message_type: MessageType
-    text: str = ""
+    content: str = ""
     content_type: str = "text"
     private: bool = False
     source_id: str = ""
@@ -116,6 +122,11 @@ class Message:
     content_attributes: JsonObject = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     is_campaign: bool = False
+
+    @cached_property
+    def text(self) -> str:
+        """The content as plain text; converted when asked for, since HTML is slow."""
+        return plain_text(self.content)
 
     @property
     def mark(self) -> str:
@@ -154,7 +165,10 @@ class Conversation:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatwootEvent:
-    """One webhook. `conversation` is None for contact, inbox and unknown events."""
+    """One webhook. `conversation` is None for contact, inbox and unknown events.
+
+    A message event without `message` is about a type of message that we do not know.
+    """
 
     name: str
     account_id: int | None = None
@@ -180,12 +194,12 @@ def parse_event(payload: JsonValue) -> ChatwootEvent:
     if name in CONVERSATION_EVENTS or name.startswith(AUTOMATION_PREFIXES):
         return _conversation_event(name, payload, payload)
     if name in TYPING_EVENTS:
-        return _conversation_event(name, payload, _object(payload, "conversation"))
+        return _conversation_event(name, payload, object_at(payload, "conversation"))
     return ChatwootEvent(
         name=name,
-        account_id=_id(_object(payload, "account"), "id"),
-        inbox_id=_id(_object(payload, "inbox"), "id"),
-        inbox_name=_text(_object(payload, "inbox"), "name"),
+        account_id=id_at(object_at(payload, "account"), "id"),
+        inbox_id=id_at(object_at(payload, "inbox"), "id"),
+        inbox_name=_inbox_name(payload),
     )
 
 
@@ -195,23 +209,24 @@ def parse_conversation(data: JsonObject) -> Conversation:
     The REST form has the channel and no type inside `meta`, and leaves out what is
     null (reference/chatwoot.md section 5.4).
     """
-    conversation_id = _id(data, "id")
+    conversation_id = id_at(data, "id")
     if conversation_id is None:
         raise MalformedPayload("The conversation has no numeric `id`.")
-    meta = _object(data, "meta")
+    meta = object_at(data, "meta")
+    channel = text_at(data, "channel") or text_at(meta, "channel")
     return Conversation(
         id=conversation_id,
-        inbox_id=_id(data, "inbox_id"),
-        channel=_text(data, "channel") or _text(meta, "channel"),
-        status=_text(data, "status"),
-        priority=_text(data, "priority"),
-        labels=tuple(x for x in _list(data, "labels") if isinstance(x, str)),
-        custom_attributes=_object(data, "custom_attributes"),
-        additional_attributes=_object(data, "additional_attributes"),
-        contact=_contact(_object(meta, "sender")),
+        inbox_id=id_at(data, "inbox_id"),
+        channel=channel[:MAX_CHANNEL_CHARS],
+        status=text_at(data, "status"),
+        priority=text_at(data, "priority")[:MAX_PRIORITY_CHARS],
+        labels=tuple(x for x in list_at(data, "labels") if isinstance(x, str)),
+        custom_attributes=object_at(data, "custom_attributes"),
+        additional_attributes=object_at(data, "additional_attributes"),
+        contact=_contact(object_at(meta, "sender")),
         assignee=_assignee(meta),
-        team=_team(_object(meta, "team")),
-        updated_at=_moment(data.get("updated_at")),
+        team=_team(object_at(meta, "team")),
+        updated_at=moment(data.get("updated_at")),
     )
 
 
@@ -220,39 +235,50 @@ def parse_message(data: JsonObject) -> Message:
 
     `message_type` is a word in the first and a number in the others; both are taken.
     """
-    message_id = _id(data, "id")
-    if message_id is None:
-        raise MalformedPayload("The message has no numeric `id`.")
-    raw_type = data.get("message_type")
-    hashable = raw_type if isinstance(raw_type, str | int) else None
-    message_type = _MESSAGE_TYPES.get(hashable)
+    message_id = _message_id(data)
+    message_type = _message_type(data)
     if message_type is None:
         raise MalformedPayload("The message has no `message_type` that we know.")
-    attachments = _list(data, "attachments")
+    attachments = list_at(data, "attachments")
     return Message(
         id=message_id,
         message_type=message_type,
-        text=plain_text(_text(data, "content")),
-        content_type=_text(data, "content_type") or "text",
+        content=text_at(data, "content"),
+        content_type=text_at(data, "content_type") or "text",
         private=data.get("private") is True,
-        source_id=_text(data, "source_id"),
-        created_at=_moment(data.get("created_at")),
+        source_id=text_at(data, "source_id"),
+        created_at=moment(data.get("created_at")),
         sender=_sender(data, message_type=message_type),
-        content_attributes=_object(data, "content_attributes"),
+        content_attributes=object_at(data, "content_attributes"),
         attachments=tuple(_attachment(x) for x in attachments if isinstance(x, dict)),
-        is_campaign="campaign_id" in _object(data, "additional_attributes"),
+        is_campaign="campaign_id" in object_at(data, "additional_attributes"),
     )
 
 
+def _message_id(data: JsonObject) -> int:
+    message_id = id_at(data, "id")
+    if message_id is None:
+        raise MalformedPayload("The message has no numeric `id`.")
+    return message_id
+
+
+def _message_type(data: JsonObject) -> MessageType | None:
+    value = data.get("message_type")
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return _MESSAGE_TYPES.get(value) if is_number or isinstance(value, str) else None
+
+
 def _message_event(name: str, payload: JsonObject) -> ChatwootEvent:
-    event = _conversation_event(name, payload, _object(payload, "conversation"))
+    """A type that a later Chatwoot brings is an event all the same, without message."""
+    _message_id(payload)
+    event = _conversation_event(name, payload, object_at(payload, "conversation"))
     return ChatwootEvent(
         name=name,
         account_id=event.account_id,
         inbox_id=event.inbox_id,
         inbox_name=event.inbox_name,
         conversation=event.conversation,
-        message=parse_message(payload),
+        message=parse_message(payload) if _message_type(payload) else None,
     )
 
 
@@ -260,61 +286,65 @@ def _conversation_event(
     name: str, payload: JsonObject, data: JsonObject
 ) -> ChatwootEvent:
     conversation = parse_conversation(data)
-    inbox = _object(payload, "inbox")
-    account = _object(payload, "account") or _object(data, "account")
+    inbox = object_at(payload, "inbox")
+    account = object_at(payload, "account") or object_at(data, "account")
     return ChatwootEvent(
         name=name,
-        account_id=_id(account, "id") or _account_of_latest_message(data),
-        inbox_id=_id(inbox, "id") or conversation.inbox_id,
-        inbox_name=_text(inbox, "name"),
+        account_id=id_at(account, "id") or _account_of_latest_message(data),
+        inbox_id=id_at(inbox, "id") or conversation.inbox_id,
+        inbox_name=_inbox_name(payload),
         conversation=conversation,
     )
 
 
+def _inbox_name(payload: JsonObject) -> str:
+    return text_at(object_at(payload, "inbox"), "name")[:MAX_INBOX_NAME_CHARS]
+
+
 def _account_of_latest_message(data: JsonObject) -> int | None:
     """Before 4.14.2 a conversation names its account only in its messages."""
-    for message in _list(data, "messages"):
+    for message in list_at(data, "messages"):
         if isinstance(message, dict):
-            return _id(message, "account_id")
+            return id_at(message, "account_id")
     return None
 
 
 def _contact(data: JsonObject) -> Contact | None:
-    contact_id = _id(data, "id")
+    contact_id = id_at(data, "id")
     if contact_id is None:
         return None
     return Contact(
         id=contact_id,
-        name=_text(data, "name"),
-        email=_text(data, "email"),
-        phone_number=_text(data, "phone_number"),
-        identifier=_text(data, "identifier"),
+        name=text_at(data, "name"),
+        email=text_at(data, "email"),
+        phone_number=text_at(data, "phone_number"),
+        identifier=text_at(data, "identifier"),
         blocked=data.get("blocked") is True,
-        custom_attributes=_object(data, "custom_attributes"),
-        additional_attributes=_object(data, "additional_attributes"),
+        custom_attributes=object_at(data, "custom_attributes"),
+        additional_attributes=object_at(data, "additional_attributes"),
     )
 
 
 def _sender(data: JsonObject, *, message_type: MessageType) -> Sender:
     """A contact's `sender` has no type: incoming messages are the contact's."""
-    sender = _object(data, "sender")
+    sender = object_at(data, "sender")
     if message_type == "incoming":
         kind: SenderKind = "contact"
     elif not sender:
         kind = "nobody"
     else:
-        kind = _kind(_text(sender, "type"))
-    return Sender(kind=kind, id=_id(sender, "id"), name=_text(sender, "name"))
+        kind = _kind(text_at(sender, "type"))
+    return Sender(kind=kind, id=id_at(sender, "id"), name=text_at(sender, "name"))
 
 
 def _assignee(meta: JsonObject) -> Assignee | None:
     """REST answers and versions before 4.8.0 say only by the fields who it is."""
-    assignee = _object(meta, "assignee")
-    assignee_id = _id(assignee, "id")
+    assignee = object_at(meta, "assignee")
+    assignee_id = id_at(assignee, "id")
     if assignee_id is None:
         return None
-    kind = _kind(_text(assignee, "type") or _text(meta, "assignee_type"))
-    return Assignee(kind=kind, id=assignee_id, name=_text(assignee, "name"))
+    kind = _kind(text_at(assignee, "type") or text_at(meta, "assignee_type"))
+    return Assignee(kind=kind, id=assignee_id, name=text_at(assignee, "name"))
 
 
 def _kind(name: str) -> SenderKind:
@@ -329,54 +359,16 @@ def _kind(name: str) -> SenderKind:
 
 
 def _team(data: JsonObject) -> Team | None:
-    team_id = _id(data, "id")
-    return None if team_id is None else Team(id=team_id, name=_text(data, "name"))
+    team_id = id_at(data, "id")
+    return None if team_id is None else Team(id=team_id, name=text_at(data, "name"))
 
 
 def _attachment(data: JsonObject) -> Attachment:
     return Attachment(
-        id=_id(data, "id") or 0,
-        file_type=_text(data, "file_type") or "file",
-        content_type=_text(data, "content_type"),
-        data_url=_text(data, "data_url"),
-        file_size=_id(data, "file_size") or 0,
-        title=_text(data, "fallback_title"),
+        id=id_at(data, "id") or 0,
+        file_type=text_at(data, "file_type") or "file",
+        content_type=text_at(data, "content_type"),
+        data_url=text_at(data, "data_url"),
+        file_size=id_at(data, "file_size") or 0,
+        title=text_at(data, "fallback_title"),
     )
-
-
-def _object(data: JsonObject, key: str) -> JsonObject:
-    value = data.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _list(data: JsonObject, key: str) -> list[JsonValue]:
-    value = data.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _text(data: JsonObject, key: str) -> str:
-    value = data.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _id(data: JsonObject, key: str) -> int | None:
-    """Return a number that fits PostgreSQL's bigint, also one written as text."""
-    value = data.get(key)
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value[:20])
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value < 2**63 else None
-
-
-def _moment(value: JsonValue) -> datetime | None:
-    """Read `2026-06-16T09:00:00.482Z` or Unix seconds; 0 means "never"."""
-    try:
-        if isinstance(value, str) and value:
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            return datetime.fromtimestamp(value, tz=UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 from markdownify import markdownify
 
@@ -10,6 +11,9 @@ from markdownify import markdownify
 _LOOKS_RENDERED = re.compile(
     r"\s*<(p|div|ul|ol|blockquote|pre|h[1-6]|table|html|br)\b[^>]*>.*>\s*", re.S | re.I
 )
+_TAG = re.compile(r"<[^<>]*>")
+# Chatwoot takes 150,000 characters; what is larger than this nobody typed.
+MAX_HTML_CHARS = 100_000
 # Chatwoot protects what stands between two backticks with `{% raw %}`, with just this
 # expression (app/models/concerns/liquidable.rb).
 _CODE = re.compile(r"(`.*?`)", re.S)
@@ -22,11 +26,23 @@ def plain_text(content: str) -> str:
     """Return the message as the customer typed it.
 
     Chatwoot 4.9.0–4.12.0 send HTML for widget and e-mail inboxes; links and lists of it
-    become Markdown. Text that does not start with a block element is left alone.
+    become Markdown. Text that does not start with a block element is left alone, and so
+    is a huge one. Never fails: it is the customer who chooses the HTML.
     """
-    if not _LOOKS_RENDERED.fullmatch(content):
+    if len(content) > MAX_HTML_CHARS or not _LOOKS_RENDERED.fullmatch(content):
         return content
-    return markdownify(content, escape_misc=False, escape_underscores=False).strip()
+    try:
+        text = markdownify(content, escape_misc=False, escape_underscores=False)
+    except Exception:
+        # It has many ways to fail, among them RecursionError, ValueError for the column
+        # span "²" and a ParserRejectedMarkup for "<![".
+        return _without_tags(content)
+    # A thousand empty columns, or quotes in quotes in quotes, on each of many lines.
+    return _without_tags(content) if len(text) > MAX_HTML_CHARS else text.strip()
+
+
+def _without_tags(content: str) -> str:
+    return " ".join(unescape(_TAG.sub(" ", content)).split())
 
 
 def liquid_safe(text: str) -> str:

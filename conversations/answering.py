@@ -143,7 +143,9 @@ class _Ask:
             except SilentStream:
                 if self._exists(current):
                     raise
-        memory.end(self._conversation, reason=DifyConversation.End.VANISHED)
+        memory.end(
+            self._conversation, reason=DifyConversation.End.VANISHED, app=self._app
+        )
         self._memory = None
         self._note(
             f"Dify no longer knew conversation {current.dify_conversation_id}; "
@@ -269,7 +271,7 @@ class _Ask:
         run.duration_ms = reply.duration_ms
         run.finished_at = timezone.now()
         if reply.usage is not None:
-            run.total_tokens = reply.usage.total_tokens
+            run.total_tokens = max(0, reply.usage.total_tokens)
             run.total_price = reply.usage.total_price
             run.currency = reply.usage.currency
         run.save()

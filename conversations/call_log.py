@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
+from django.db import DatabaseError
 from django.utils import timezone
 
 from bridge_project.lib.http import FinishedCall
 from conversations.models import PipelineRun, Turn, UpstreamCall
+
+logger = logging.getLogger(__name__)
 
 
 class CallRecorder:
@@ -32,14 +37,16 @@ class CallRecorder:
                 http_status=call.status,
                 duration_ms=call.duration_ms,
                 error_code=call.error_code,
-                # PostgreSQL takes no NUL in a text.
-                request_excerpt=call.request_excerpt.replace("\x00", ""),
-                response_excerpt=call.response_excerpt.replace("\x00", ""),
+                request_excerpt=call.request_excerpt,
+                response_excerpt=call.response_excerpt,
                 created_at=timezone.now(),
             )
         )
 
     def flush(self) -> None:
-        """Store what was collected."""
+        """Store what was collected; a record that fails must not undo the run."""
         calls, self._calls = self._calls, []
-        UpstreamCall.objects.bulk_create(calls)
+        try:
+            UpstreamCall.objects.bulk_create(calls)
+        except (DatabaseError, ValueError):
+            logger.exception("Calls of turn %s could not be stored", self._turn.pk)

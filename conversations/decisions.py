@@ -36,14 +36,18 @@ def decide(
     owns the inbox, `seen_before` whether another event brought the same message to be
     answered.
     """
-    reason = _why_not_a_customers_message(event) or _why_no_answer(
-        event.message, conversation=conversation, bot=bot, now=now
+    reason = _why_not_a_customers_message(event) or _why_not_ours(
+        event.message, conversation=conversation, bot=bot
     )
     if reason is None and seen_before:
         reason = Reason.DUPLICATE_MESSAGE
-    if reason is None:
-        return Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
-    return Decision(Action.IGNORE, reason)
+    if reason is not None or bot is None or event.message is None:
+        return Decision(Action.IGNORE, reason or Reason.UNKNOWN_EVENT)
+    # From here on the customer waits for us, and Chatwoot shows them to nobody else.
+    reason = _why_unanswerable(event.message, bot=bot, now=now)
+    if reason is not None:
+        return Decision(Action.HAND_OVER, reason)
+    return Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
 
 
 def why_no_longer(
@@ -63,8 +67,6 @@ def why_no_longer(
         return Reason.HUMAN_HAS_TAKEN_OVER
     if status not in bot.speak_in_statuses:
         return Reason.STATUS_NOT_ALLOWED
-    if not bot.enabled:
-        return Reason.BOT_DISABLED
     return None
 
 
@@ -128,34 +130,35 @@ def _reason_of_outgoing(message: Message) -> Reason:
     return Reason.OWN_MESSAGE
 
 
-def _why_no_answer(
-    message: Message | None,
-    *,
-    conversation: Conversation | None,
-    bot: Bot | None,
-    now: datetime,
+def _why_not_ours(
+    message: Message | None, *, conversation: Conversation | None, bot: Bot | None
 ) -> Reason | None:
+    """Say why a customer's message is not the bridge's to care for."""
     if message is None or conversation is None:
         return Reason.UNKNOWN_EVENT
     if not message.text.strip() and not message.attachments:
         return Reason.EMPTY_MESSAGE
     if bot is None:
         return Reason.NO_BOT_FOR_INBOX
-    if not bot.enabled:
-        return Reason.BOT_DISABLED
-    if bot.dify_app is None:
-        return Reason.BOT_HAS_NO_APP
     if conversation.contact_blocked:
         return Reason.CONTACT_BLOCKED
-    reason = why_no_longer(
+    return why_no_longer(
         status=conversation.status,
         human_message_id=conversation.last_human_message_id,
         turn_message_id=message.id,
         bot=bot,
     )
-    if reason is None and _age_s(message, now=now) > bot.max_message_age_s:
+
+
+def _why_unanswerable(message: Message, *, bot: Bot, now: datetime) -> Reason | None:
+    """Say why a message that waits for the bot is for the humans all the same."""
+    if not bot.enabled:
+        return Reason.BOT_DISABLED
+    if bot.dify_app is None:
+        return Reason.BOT_HAS_NO_APP
+    if _age_s(message, now=now) > bot.max_message_age_s:
         return Reason.TOO_OLD
-    return reason
+    return None
 
 
 def _age_s(message: Message, *, now: datetime) -> float:

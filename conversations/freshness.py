@@ -9,6 +9,8 @@ from bridge_project.lib.errors import (
     UpstreamUnavailable,
 )
 from chatwoot_api.client import ChatwootClient
+from chatwoot_api.models import ChatwootAccount
+from chatwoot_api.payloads import Message
 from conversations.decisions import is_human_reply, why_no_longer
 from conversations.models import Bot, Conversation, Reason, Turn
 
@@ -26,19 +28,39 @@ def why_not(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Reason | None:
         current, last = client.show_conversation(conversation.chatwoot_conversation_id)
     except NotFound:
         return Reason.CONVERSATION_GONE
-    except (Unauthorized, ConfigurationError):
-        pass
+    except (Unauthorized, ConfigurationError) as err:
+        # The answer can be posted all the same, but somebody should know.
+        ChatwootAccount.objects.filter(pk=conversation.account_id).note(err)
     except UpstreamUnavailable as err:
         # A bot's read fails once the conversation has a team, see ChatwootClient.
         if err.status != 500 or client.can_read_messages:
             raise
     else:
         status = current.status or status
-        if last is not None and is_human_reply(last):
-            human_message_id = max(human_message_id, last.id)
+        replied_id = _human_reply_after(turn, last=last, client=client)
+        human_message_id = max(human_message_id, replied_id)
     return why_no_longer(
         status=status,
         human_message_id=human_message_id,
         turn_message_id=turn.last_message_id,
         bot=bot,
     )
+
+
+def _human_reply_after(
+    turn: Turn, *, last: Message | None, client: ChatwootClient
+) -> int:
+    """Return the number of a human's reply to the turn, 0 if there is none.
+
+    A note, or the customer's next message, may hide the reply that is asked for.
+    """
+    if last is not None and last.id <= turn.last_message_id:
+        return 0
+    if last is not None and is_human_reply(last):
+        return last.id
+    if not client.can_read_messages:
+        return 0
+    history = client.list_messages(
+        turn.conversation.chatwoot_conversation_id, after=turn.last_message_id
+    )
+    return max((entry.id for entry in history if is_human_reply(entry)), default=0)

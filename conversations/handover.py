@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import logging
 
+from bridge_project.lib.errors import ConfigurationError, UpstreamRejected
 from chatwoot_api.client import ChatwootClient
 from conversations import posting
-from conversations.models import Bot, ConversationStatus, OutgoingMessage, ReplyAs, Turn
+from conversations.models import (
+    Bot,
+    ConversationStatus,
+    OutgoingMessage,
+    Reason,
+    ReplyAs,
+    Turn,
+)
 
 logger = logging.getLogger(__name__)
+
+
+# The customer is told only of a failure; a late or an unasked-for line would be odd.
+_QUIET = frozenset({Reason.BOT_DISABLED, Reason.TOO_OLD})
 
 
 def hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
     """Hand the turn over; may be repeated until every step is done.
 
     The status comes last: Chatwoot counts it as the bot's handoff, and afterwards the
-    bot may not speak. A bot that only writes notes leaves customer and status alone.
+    bot may not speak. It is what brings the customer to the agents, so a refused line
+    or note does not stop it. A bot that only writes notes leaves customer and status
+    alone.
     """
     speaks = bot.reply_as == ReplyAs.MESSAGE
-    if speaks and bot.failure_public_text.strip():
+    tells = speaks and turn.handover_reason not in _QUIET
+    if tells and bot.failure_public_text.strip():
         _say(turn, OutgoingMessage.Part.FAILURE_TEXT, bot.failure_public_text, client)
     if bot.failure_private_text.strip():
         note = bot.failure_private_text.replace("{cause}", _cause(turn))
@@ -32,7 +47,7 @@ def hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
 def _say(
     turn: Turn, part: OutgoingMessage.Part, content: str, client: ChatwootClient
 ) -> None:
-    """Post a line or note; one that may be there already is not worth a second try."""
+    """Post a line or note; one that is refused or may be there already is let go."""
     try:
         posting.post_once(
             turn,
@@ -41,7 +56,7 @@ def _say(
             private=part == OutgoingMessage.Part.FAILURE_NOTE,
             client=client,
         )
-    except posting.CannotBeKnown as err:
+    except (UpstreamRejected, ConfigurationError) as err:
         logger.warning("Turn %s: %s", turn.pk, err)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from django.db import DatabaseError
 from django.utils import timezone
 
 from bridge_project.lib.database import release_connection
@@ -59,7 +58,7 @@ class LeaseKeeper:
                     return
             try:
                 Turn.objects.renew(leases, now=timezone.now())
-            except DatabaseError as err:
+            except Exception as err:  # the thread must outlive every fault
                 logger.warning("Leases could not be renewed: %s", err)
             finally:
                 release_connection()

@@ -37,8 +37,14 @@ def touch(row: DifyConversation) -> None:
     DifyConversation.objects.filter(pk=row.pk).update(last_used_at=timezone.now())
 
 
-def end(conversation: Conversation, *, reason: DifyConversation.End) -> int:
-    """Stop continuing the conversation's Dify conversations; return how many."""
-    return DifyConversation.objects.filter(
-        conversation=conversation, ended_at=None
-    ).update(ended_at=timezone.now(), end_reason=reason)
+def end(
+    conversation: Conversation,
+    *,
+    reason: DifyConversation.End,
+    app: DifyApp | None = None,
+) -> int:
+    """Stop continuing the conversation's memories, or that in one app."""
+    memories = DifyConversation.objects.filter(conversation=conversation, ended_at=None)
+    if app is not None:
+        memories = memories.filter(app=app)
+    return memories.update(ended_at=timezone.now(), end_reason=reason)

@@ -55,9 +55,12 @@ def take(event: ChatwootEvent, *, to: Conversation) -> None:
 
 
 def _is_news(moment: datetime | None, *, conversation: Conversation) -> bool:
-    """Equal times are news: one save of Chatwoot's sends several events."""
+    """Equal times are news: one save of Chatwoot's sends several events.
+
+    An event without a time is news only where nothing with a time is known.
+    """
     known = conversation.source_updated_at
-    return moment is None or known is None or moment >= known
+    return known is None or (moment is not None and moment >= known)
 
 
 def _copy_state(current: payloads.Conversation, *, conversation: Conversation) -> None:

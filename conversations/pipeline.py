@@ -10,8 +10,8 @@ import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 from django.utils import timezone
@@ -24,7 +24,7 @@ from bridge_project.lib.errors import (
 )
 from bridge_project.lib.redact import cut
 from chatwoot_api.client import ChatwootClient
-from chatwoot_api.models import ChatwootAccount
+from chatwoot_api.models import ChatwootAccount, Health
 from conversations import answering, freshness, handover, posting, retries, turns
 from conversations.call_log import CallRecorder
 from conversations.leases import keeper
@@ -40,6 +40,8 @@ from dify_api.payloads import Outcome
 
 logger = logging.getLogger(__name__)
 
+# More than retries ever make: such a turn kills its workers.
+MAX_ATTEMPTS = 12
 # A turn that cannot be handed over because Chatwoot is away waits this long for it.
 HANDOVER_GIVEN_UP_AFTER = timedelta(hours=24)
 
@@ -51,6 +53,7 @@ class Result:
     summary: str
     next_turn_id: int | None = None
     delay_s: float = 0.0
+    fault: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,9 @@ def run(turn_id: int) -> Result:
             return Result("lost the lease, another worker has it")
         except Exception as err:
             result = _after_failure(turn, lease=lease, err=err)
-            if isinstance(err, BridgeError):
-                return result
-            raise
+            # The task raises a fault of ours, once the next attempt is on its way.
+            fault = None if isinstance(err, BridgeError) else err
+            return replace(result, fault=fault)
         finally:
             recorder.flush()
         following = turns.finish(
@@ -113,15 +116,20 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
     if bot is None:
         return Ending(Turn.Status.SKIPPED, Reason.NO_BOT_FOR_INBOX)
     client = ChatwootClient(bot.account, call_log=recorder)
-    if turn.handover_reason:
-        return _hand_over(turn, bot=bot, client=client)
+    if turn.attempts > MAX_ATTEMPTS and not turn.handover_reason:
+        raise NoAnswer(Reason.INTERNAL_ERROR)
     # 1. An earlier attempt may have posted the answer and died before it said so.
-    if posting.is_posted(turn, part=OutgoingMessage.Part.ANSWER, client=client):
+    if _is_answered(turn, client=client):
         return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
     # 2. Is it still ours to answer?
     reason = freshness.why_not(turn, bot=bot, client=client)
+    if turn.handover_reason:
+        _keep(lease)
+        return _hand_over(turn, bot=bot, client=client, not_ours=reason)
     if reason is not None:
         return Ending(Turn.Status.SKIPPED, reason)
+    if not bot.enabled:
+        raise NoAnswer(Reason.BOT_DISABLED)
     # 3. Ask.
     with _typing(turn, bot=bot, client=client):
         answered = _ask(turn, bot=bot, recorder=recorder)
@@ -132,8 +140,7 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
     missing = _why_no_answer(answered)
     if missing is not None:
         raise NoAnswer(missing)
-    if not Turn.objects.renew([lease], now=timezone.now()):
-        raise LeaseLost
+    _keep(lease)
     # 5. Post.
     posting.post_once(
         turn,
@@ -142,8 +149,8 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
         private=bot.reply_as == ReplyAs.PRIVATE_NOTE,
         client=client,
     )
-    if bot.account.health != ChatwootAccount.Health.OK:
-        ChatwootAccount.objects.filter(pk=bot.account.pk).mark_ok()
+    if bot.account.health in (Health.UNKNOWN, Health.FAILING):
+        ChatwootAccount.objects.filter(pk=bot.account.pk).usable().mark_ok()
     return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
 
 
@@ -162,9 +169,26 @@ def _why_no_answer(run: PipelineRun) -> Reason | None:
     return None if run.answer.strip() else Reason.EMPTY_ANSWER
 
 
-def _hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Ending:
+def _keep(lease: UUID) -> None:
+    """Go on only while the turn is still ours: right before a message is posted."""
+    if not Turn.objects.renew([lease], now=timezone.now()):
+        raise LeaseLost
+
+
+def _is_answered(turn: Turn, *, client: ChatwootClient) -> bool:
+    try:
+        return posting.is_posted(turn, part=OutgoingMessage.Part.ANSWER, client=client)
+    except posting.CannotBeKnown:
+        # The humans have to look; that is what the handover is for.
+        if turn.handover_reason:
+            return False
+        raise
+
+
+def _hand_over(
+    turn: Turn, *, bot: Bot, client: ChatwootClient, not_ours: Reason | None
+) -> Ending:
     """Finish a handover, unless a human was faster."""
-    not_ours = freshness.why_not(turn, bot=bot, client=client)
     if not_ours is None:
         handover.hand_over(turn, bot=bot, client=client)
     elif not handover.was_begun(turn):
@@ -189,43 +213,41 @@ def _typing(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Iterator[None]:
 
 def _after_failure(turn: Turn, *, lease: UUID, err: Exception) -> Result:
     """Put the turn back for another attempt, for the humans, or, at last, give up."""
-    now = timezone.now()
     error = cut(str(err))
-    if isinstance(err, UpstreamError) and err.service == ChatwootClient.service:
-        account = turn.conversation.account_id
-        ChatwootAccount.objects.filter(pk=account).note(err)
     logger.warning("Turn %s, attempt %s: %s", turn.pk, turn.attempts, error)
-    pause = retries.delay_s(turn.attempts, error=err, chance=random.random())
-    reason = turn.handover_reason
+    reason, pause = _what_next(turn, err)
+    if pause is None:
+        result = _give_up(turn, lease=lease, err=err)
+    else:
+        unsettled = posting.is_unsettled(turn)
+        status = Turn.Status.UNKNOWN if unsettled else Turn.Status.RETRYING
+        turns.postpone(
+            turn,
+            lease=lease,
+            status=status,
+            until=timezone.now() + timedelta(seconds=pause),
+            error=error,
+            handover_reason=reason,
+        )
+        result = Result(f"{status}: {error}", next_turn_id=turn.pk, delay_s=pause)
+    if isinstance(err, UpstreamError) and err.service == ChatwootClient.service:
+        ChatwootAccount.objects.filter(pk=turn.conversation.account_id).note(err)
+    return result
+
+
+def _what_next(turn: Turn, err: Exception) -> tuple[str, float | None]:
+    """Return the reason to hand over, "" for none, and the pause; None: give up."""
+    chance = random.random()
+    if turn.handover_reason:
+        pause = retries.handover_delay_s(turn.attempts, error=err, chance=chance)
+        too_late = timezone.now() - turn.created_at > HANDOVER_GIVEN_UP_AFTER
+        return turn.handover_reason, None if too_late else pause
     if isinstance(err, OutcomeUnknown) and turn.attempts <= len(retries.DELAYS_S):
-        pause = retries.LOOK_UP_AFTER_S
-    elif reason:
-        pause = _handover_pause(turn, err=err, now=now)
-        if pause is None:
-            return _give_up(turn, lease=lease, err=err)
-    elif pause is None:
-        reason, pause = _reason_of(err), 0.0
-    unsettled = posting.is_unsettled(turn)
-    status = Turn.Status.UNKNOWN if unsettled else Turn.Status.RETRYING
-    turns.postpone(
-        turn,
-        lease=lease,
-        status=status,
-        until=now + timedelta(seconds=pause),
-        error=error,
-        handover_reason=reason,
-    )
-    return Result(f"{status}: {error}", next_turn_id=turn.pk, delay_s=pause)
-
-
-def _handover_pause(turn: Turn, *, err: Exception, now: datetime) -> float | None:
-    """Chatwoot will be back: a handover waits much longer than an answer."""
-    refused = isinstance(err, ConfigurationError) or (
-        isinstance(err, UpstreamError) and not err.retryable
-    )
-    if refused or now - turn.created_at > HANDOVER_GIVEN_UP_AFTER:
-        return None
-    return retries.DELAYS_S[-1]
+        return "", retries.look_up_delay_s(turn.attempts)
+    pause = retries.delay_s(turn.attempts, error=err, chance=chance)
+    if pause is None:
+        return _reason_of(err), 0.0
+    return "", pause
 
 
 def _give_up(turn: Turn, *, lease: UUID, err: Exception) -> Result:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db.models import Q
 from django.utils import timezone
 
-from bridge_project.lib.errors import ConfigurationError
+from bridge_project.lib.errors import (
+    ConfigurationError,
+    OutcomeUnknown,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.payloads import MARK_KEY
 from conversations.models import OutgoingMessage, Turn, WebhookEvent
+
+# Behind a proxy that gave up, Chatwoot may still be at work on the request.
+ABSENT_AFTER = timedelta(seconds=30)
 
 
 class CannotBeKnown(ConfigurationError):
@@ -33,21 +45,24 @@ def post_once(
     message = _begun(turn, part=part)
     if message is not None and (message.posted_at or _settle(message, client=client)):
         return
-    if message is None:
-        message = OutgoingMessage.objects.create(
-            turn=turn, part=part, content=content, private=private
-        )
-    elif message.content != content:
-        message.content = content
-        message.save(update_fields=["content"])
+    message = message or OutgoingMessage(turn=turn, part=part, private=private)
+    message.content = content
+    message.attempted_at = timezone.now()
+    message.save()
     conversation = turn.conversation
-    posted_id = client.create_message(
-        conversation.chatwoot_conversation_id,
-        content=message.content,
-        private=private,
-        mark=str(message.mark),
-        channel=conversation.channel,
-    )
+    try:
+        posted_id = client.create_message(
+            conversation.chatwoot_conversation_id,
+            content=content,
+            private=private,
+            mark=str(message.mark),
+            channel=conversation.channel,
+        )
+    except UpstreamError as err:
+        if _was_not_taken(err):
+            message.attempted_at = None
+            message.save(update_fields=["attempted_at"])
+        raise
     _is_posted(message, chatwoot_message_id=posted_id)
 
 
@@ -63,7 +78,9 @@ def is_posted(
 
 def is_unsettled(turn: Turn) -> bool:
     """Tell whether a message of the turn may have been posted, but we do not know."""
-    return OutgoingMessage.objects.filter(turn=turn, posted_at=None).exists()
+    return OutgoingMessage.objects.filter(
+        turn=turn, posted_at=None, attempted_at__isnull=False
+    ).exists()
 
 
 def _begun(turn: Turn, *, part: OutgoingMessage.Part) -> OutgoingMessage | None:
@@ -73,15 +90,38 @@ def _begun(turn: Turn, *, part: OutgoingMessage.Part) -> OutgoingMessage | None:
     return OutgoingMessage.objects.filter(turn=turn, part=part).first()
 
 
+def _was_not_taken(err: UpstreamError) -> bool:
+    """Tell whether Chatwoot surely has not stored the message."""
+    never_sent = isinstance(err, UpstreamUnavailable) and err.status is None
+    return never_sent or isinstance(err, UpstreamRateLimited | UpstreamRejected)
+
+
 def _settle(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
-    """Look a message up; True if it is there, False if surely not."""
+    """Look a message up; True if it is there, False if surely not.
+
+    Raises OutcomeUnknown while it may still arrive, and CannotBeKnown when there is no
+    more to wait for and nowhere to look.
+    """
     found = _in_own_events(message)
-    if found is None:
+    if found is None and client.can_read_messages:
         found = _in_history(message, client=client)
-    if found is None:
+    if found is not None:
+        _is_posted(message, chatwoot_message_id=found)
+        return True
+    if message.attempted_at is None:
         return False
-    _is_posted(message, chatwoot_message_id=found)
-    return True
+    if timezone.now() - message.attempted_at < ABSENT_AFTER:
+        raise OutcomeUnknown(
+            "The message is not in Chatwoot yet; it may still arrive.",
+            service=client.service,
+        )
+    if not client.can_read_messages:
+        raise CannotBeKnown(
+            "The connection was lost while posting, and without an administrator's "
+            "token the bridge cannot look whether the message arrived. Enter one at "
+            "the Chatwoot account."
+        )
+    return False
 
 
 def _in_own_events(message: OutgoingMessage) -> int | None:
@@ -101,17 +141,10 @@ def _in_own_events(message: OutgoingMessage) -> int | None:
 
 
 def _in_history(message: OutgoingMessage, *, client: ChatwootClient) -> int | None:
-    if not client.can_read_messages:
-        raise CannotBeKnown(
-            "The connection was lost while posting, and without an administrator's "
-            "token the bridge cannot look whether the message arrived. Enter one at "
-            "the Chatwoot account."
-        )
-    turn = message.turn
+    turn, mark = message.turn, str(message.mark)
     history = client.list_messages(
         turn.conversation.chatwoot_conversation_id, after=turn.last_message_id
     )
-    mark = str(message.mark)
     return next((entry.id for entry in history if entry.mark == mark), None)
 
 

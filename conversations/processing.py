@@ -21,17 +21,18 @@ from conversations.models import (
     Turn,
     WebhookEvent,
 )
+from conversations.models.event import OWED
 
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 10
 
 
 def process(event_id: int, *, now: datetime) -> Turn | None:
     """Process a stored event and return the turn that is to be run, if any.
 
     An event that is being processed elsewhere, or was, is left alone. One that cannot
-    be processed stays for the sweep and after five attempts becomes `failed`; a
+    be processed stays for the sweep and after ten attempts becomes `failed`; a
     database that is away or busy says nothing about the event and does not count.
     """
     try:
@@ -80,9 +81,15 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
     )
     row.conversation = conversation
     _store(row, decision=decision, now=now)
-    if decision.action != Action.ANSWER or bot is None:
+    if decision.action not in OWED or bot is None:
         return None
-    return turns.add_message(row, conversation=conversation, bot=bot)
+    hands_over = decision.action == Action.HAND_OVER
+    return turns.add_message(
+        row,
+        conversation=conversation,
+        bot=bot,
+        handover_reason=decision.reason if hands_over else "",
+    )
 
 
 def _seen_before(row: WebhookEvent) -> bool:
@@ -92,7 +99,7 @@ def _seen_before(row: WebhookEvent) -> bool:
         and WebhookEvent.objects.filter(
             account=row.account_id,
             chatwoot_message_id=row.chatwoot_message_id,
-            action=Action.ANSWER,
+            action__in=OWED,
         ).exists()
     )
 
@@ -134,7 +141,36 @@ def _note_failure(event_id: int, err: Exception) -> None:
         return
     row.attempts += 1
     row.error = cut(f"{type(err).__name__}: {err}")
+    row.save(update_fields=["attempts", "error"])
     if row.attempts >= MAX_ATTEMPTS:
-        row.status = WebhookEvent.Status.FAILED
         logger.error("Event %s failed %s times and is given up", row.pk, row.attempts)
-    row.save(update_fields=["attempts", "error", "status"])
+        _give_up(row)
+
+
+def _give_up(row: WebhookEvent) -> None:
+    """Mark the event as failed; a customer's message goes to the humans."""
+    row.status = WebhookEvent.Status.FAILED
+    with transaction.atomic():
+        if row.payload.get("message_type") in ("incoming", 0):
+            _owe_handover(row)
+        row.save(update_fields=["status", "action", "reason", "conversation"])
+
+
+def _owe_handover(row: WebhookEvent) -> None:
+    """Make the turn without what could not be processed: ids are enough for it."""
+    if row.chatwoot_conversation_id is None or row.chatwoot_message_id is None:
+        return
+    conversation = mirror.locked(row.account, number=row.chatwoot_conversation_id)
+    inbox = conversation.inbox
+    bot = Bot.objects.for_inbox(inbox) if inbox else row.account.bots.first()
+    if bot is None or _seen_before(row):
+        return
+    row.conversation = conversation
+    row.action, row.reason = Action.HAND_OVER, Reason.INTERNAL_ERROR
+    row.save(update_fields=["action", "reason", "conversation"])
+    turns.add_message(
+        row,
+        conversation=conversation,
+        bot=bot,
+        handover_reason=Reason.INTERNAL_ERROR,
+    )

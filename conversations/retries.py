@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from bridge_project.lib.errors import BridgeError, UpstreamRateLimited
+from bridge_project.lib.errors import (
+    BridgeError,
+    ConfigurationError,
+    OutcomeUnknown,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 
 # Pauses after the first, second, … failed attempt: about five minutes in all.
 DELAYS_S = (2.0, 8.0, 30.0, 90.0, 180.0)
 JITTER = 0.2
-# A post whose outcome is unknown is looked up once Chatwoot had time to finish it.
-LOOK_UP_AFTER_S = 3.0
+# A post whose outcome is unknown is looked up soon, and again until it must be there.
+LOOK_UPS_S = (3.0, 10.0, 20.0)
 
 
 def delay_s(attempt: int, *, error: Exception, chance: float) -> float | None:
@@ -18,7 +25,7 @@ def delay_s(attempt: int, *, error: Exception, chance: float) -> float | None:
     attempts of many turns that failed in the same moment. What Chatwoot or Dify
     refuses for good is not retried; what we do not understand is, since it may pass.
     """
-    if isinstance(error, BridgeError) and not error.retryable:
+    if not _may_pass(error):
         return None
     if attempt > len(DELAYS_S):
         return None
@@ -26,3 +33,27 @@ def delay_s(attempt: int, *, error: Exception, chance: float) -> float | None:
     if isinstance(error, UpstreamRateLimited) and error.retry_after_s is not None:
         return max(pause, error.retry_after_s)
     return pause
+
+
+def look_up_delay_s(attempt: int) -> float:
+    """Return the pause in seconds before a message is looked for (again)."""
+    return LOOK_UPS_S[min(attempt, len(LOOK_UPS_S)) - 1]
+
+
+def handover_delay_s(attempt: int, *, error: Exception, chance: float) -> float | None:
+    """Return the pause before a handover is tried again, None if it is refused.
+
+    Chatwoot will be back: a handover waits much longer than an answer. Only what an
+    operator has to mend is given up.
+    """
+    if isinstance(error, ConfigurationError | UpstreamRejected):
+        return None
+    if isinstance(error, OutcomeUnknown):
+        return look_up_delay_s(attempt)
+    attempt = min(attempt, len(DELAYS_S))
+    repeatable = UpstreamUnavailable() if not _may_pass(error) else error
+    return delay_s(attempt, error=repeatable, chance=chance)
+
+
+def _may_pass(error: Exception) -> bool:
+    return not isinstance(error, BridgeError) or error.retryable

@@ -9,11 +9,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from conversations import mirror, turns
-from conversations.models import Action, Turn, WebhookEvent
+from conversations.models import Turn, WebhookEvent
+from conversations.models.event import OWED
 
 # What is younger is most likely on its way through Redis.
 GRACE_S = 10
-BATCH = 500
+BATCH = 5000
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Found:
 
 
 def find(*, now: datetime) -> Found:
-    """Return up to 500 events and turns each that are overdue; oldest first."""
+    """Return up to 5000 events and turns each that are overdue; oldest first."""
     patience = now - timedelta(seconds=GRACE_S)
     events = WebhookEvent.objects.filter(
         status=WebhookEvent.Status.RECEIVED, received_at__lt=patience
@@ -44,7 +45,7 @@ def _start_forgotten(*, before: datetime) -> list[int]:
     waiting = (
         WebhookEvent.objects.filter(
             ~Exists(unfinished),
-            action=Action.ANSWER,
+            action__in=OWED,
             turn=None,
             processed_at__lt=before,
         )

@@ -37,6 +37,8 @@ def run_turn(turn_id: int) -> str:
     result = pipeline.run(turn_id)
     if result.next_turn_id is not None:
         wake_turn(result.next_turn_id, delay_s=result.delay_s)
+    if result.fault is not None:
+        raise result.fault
     return result.summary
 
 

@@ -14,19 +14,30 @@ from conversations.models.turn import JOINABLE
 
 
 def add_message(
-    event: WebhookEvent, *, conversation: Conversation, bot: Bot
+    event: WebhookEvent,
+    *,
+    conversation: Conversation,
+    bot: Bot,
+    handover_reason: str = "",
 ) -> Turn | None:
     """Let a customer's message join the open turn, or start one.
 
     Returns the turn to run, or None if a run is under way: the message then waits for
-    the turn after it.
+    the turn after it. With `handover_reason` a new turn owes only the handover.
     """
-    turn = Turn.objects.unfinished().filter(conversation=conversation).first()
+    # Locked, since a worker's claim does not wait for the conversation's lock.
+    turn = (
+        Turn.objects.select_for_update(no_key=True)
+        .unfinished()
+        .filter(conversation=conversation)
+        .first()
+    )
     if turn is None:
         turn = Turn.objects.create(
             conversation=conversation,
             bot=bot,
             last_message_id=event.chatwoot_message_id or 0,
+            handover_reason=handover_reason,
         )
     elif turn.status not in JOINABLE or turn.handover_reason:
         return None
@@ -70,8 +81,10 @@ def postpone(
 ) -> bool:
     """Put a run's turn back for another attempt; False when the lease is lost.
 
-    Messages that came meanwhile join it, for one answer to all of them.
+    Messages that came meanwhile join it, for one answer to all of them. A handover that
+    begins counts its attempts anew.
     """
+    begins_handover = handover_reason != turn.handover_reason
     with transaction.atomic():
         mirror.lock(turn.conversation_id)
         held = Turn.objects.held(turn.pk, lease=lease).update(
@@ -79,6 +92,7 @@ def postpone(
             next_attempt_at=until,
             error=error,
             handover_reason=handover_reason,
+            attempts=0 if begins_handover else turn.attempts,
             lease=None,
             lease_expires_at=None,
         )
@@ -91,13 +105,12 @@ def postpone(
 def start_waiting(conversation: Conversation) -> Turn | None:
     """Start the turn of messages that arrived while another was being answered."""
     waiting = list(WebhookEvent.objects.waiting_for_turn(conversation.pk))
-    if not waiting or conversation.inbox is None:
+    if not waiting:
         return None
     if Turn.objects.unfinished().filter(conversation=conversation).exists():
         return None
-    bot = Bot.objects.for_inbox(conversation.inbox)
-    if bot is None:
-        return None
+    # Without a bot, because it was deleted, the turn ends by saying so.
+    bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
     turn = Turn.objects.create(conversation=conversation, bot=bot, last_message_id=0)
     _attach(waiting, turn=turn)
     return turn

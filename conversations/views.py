@@ -6,7 +6,7 @@ import logging
 import time
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -38,6 +38,14 @@ def chatwoot_webhook(request: HttpRequest, account_key: str = "") -> JsonRespons
     except InvalidWebhook as err:
         logger.warning("Webhook refused: %s", err)
         return _refusal(err.code, err.message, status=err.http_status)
+    except DataError:
+        # Sent again it would fail again. `webhooks.decode` should have refused it.
+        logger.exception("PostgreSQL cannot take a webhook")
+        return _refusal(
+            MalformedPayload.code,
+            "The event has a value that cannot be stored.",
+            status=MalformedPayload.http_status,
+        )
     except DatabaseError:
         logger.exception("A webhook could not be stored; Chatwoot will repeat it")
         return _refusal(

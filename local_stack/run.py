@@ -127,6 +127,8 @@ class _Stack:
         steps.manage("migrate", "--noinput", env=env, log=log)
         step("Making the first account, Dify app and bot, if they are missing")
         steps.manage("bootstrap", env=env, log=log)
+        step("Looking for risky settings")
+        steps.manage("check", "--database", "default", env=env, log=log)
         login = steps.ensure_superuser(self._folder, env=env, log=log)
         step("Collecting the admin's style sheets and scripts")
         steps.manage("collectstatic", "--noinput", "--verbosity=0", env=env, log=log)
@@ -203,13 +205,14 @@ def summary(
 ) -> str:
     """The block of addresses at the end of the start."""
     password = login.password or "(the one that was set in the admin)"
+    public_url = (os.environ.get("PUBLIC_URL") or places.web).rstrip("/")
     supervisorctl = Path(sys.executable).with_name("supervisorctl")
     rows = [
         *([("Chat page", f"{places.sandbox}/")] if with_sandbox else []),
         ("Admin", f"{places.web}/admin/"),
         ("  user", login.username),
         ("  password", password),
-        ("Webhook URL", f"{places.web}/api/v1/chatwoot-webhook"),
+        ("Webhook URL", f"{public_url}/api/v1/chatwoot-webhook"),
         ("Health", f"{places.web}/api/v1/health"),
         ("Log files", f"{folder.logs}/"),
         ("Processes", f"{supervisorctl} -c {folder.root}/supervisord.conf"),

@@ -12,6 +12,8 @@ from starlette.routing import Route
 _FOLDER = Path(__file__).parent / "page"
 _FILES = {
     "/": "index.html",
+    # Where the bridge's links into Chatwoot lead; the page shows that conversation.
+    "/app/accounts/1/conversations/{number:int}": "index.html",
     "/page/style.css": "style.css",
     "/page/app.js": "app.js",
     "/page/view.js": "view.js",
@@ -29,7 +31,7 @@ _HEADERS = {
 
 def routes() -> list[Route]:
     return [
-        Route(path, _sender(_FOLDER / name), methods=["GET"], name=name)
+        Route(path, _sender(_FOLDER / name), methods=["GET"])
         for path, name in _FILES.items()
     ]
 

@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
+from bridge_project.lib import redact
 from bridge_project.lib.database import release_connection
 from bridge_project.lib.errors import (
     NotFound,
@@ -32,12 +33,13 @@ from bridge_project.lib.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from bridge_project.lib.redact import cut, mask
 from bridge_project.lib.types import JsonValue
 
 USER_AGENT = "chatwoot-dify-bridge/1"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 20.0
+# Longer, and a customer had better be handed to a human.
+MAX_RETRY_AFTER_S = 300.0
 # As many idle connections as one worker may have streams open at a time.
 POOL_MAX_CONNECTIONS = 1024
 # 502 and 504 come from a proxy whose backend may have done the work.
@@ -142,8 +144,9 @@ class JsonApi:
         try:
             decoded: JsonValue = response.json()
         except ValueError as err:
+            # Something answered, but what did it do with the request?
             raise self._error(
-                UnexpectedReply,
+                UnexpectedReply if repeat_safe else OutcomeUnknown,
                 method,
                 path,
                 f"{self.service} answered success, but not with JSON. Is the address "
@@ -286,7 +289,7 @@ class JsonApi:
             method=method,
             path=path,
             status=None if response is None else response.status_code,
-            excerpt=mask(excerpt, secrets=self._secrets),
+            excerpt=self._excerpt(excerpt),
         )
 
     def tell(
@@ -318,7 +321,7 @@ class JsonApi:
         )
 
     def _excerpt(self, text: str) -> str:
-        return cut(mask(text, secrets=self._secrets))
+        return redact.excerpt(text, secrets=self._secrets)
 
 
 def _answer_text(
@@ -337,6 +340,11 @@ def _was_never_connected(exc: requests.RequestException) -> bool:
 
 
 def retry_after_s(response: requests.Response) -> float | None:
-    """Read `Retry-After` in seconds; the date form is ignored, neither sends it."""
+    """Read `Retry-After` in seconds, five minutes at most.
+
+    The date form is ignored, neither service sends it.
+    """
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdecimal() else None
+    if not value.isascii() or not value.isdecimal():
+        return None
+    return min(float(value), MAX_RETRY_AFTER_S)

@@ -16,16 +16,40 @@ _SECRET_SHAPES = re.compile(
     r"|(?P<field>\"(?:pubsub_token|hmac_token|api_access_token|access_token|secret"
     r"|password)\"\s*:\s*)\"[^\"]*\""
     r"|(?P<inbox>\"contact_inbox\"\s*:\s*)\{[^{}]*\}"
-    r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s:@]*:[^/\s@]+@",
+    # Bounded: without an end each letter of a long text would be tried as a scheme.
+    r"|(?P<scheme>\b[a-z][a-z0-9+.-]{0,30}://)[^/\s:@]{0,300}:[^/\s@]{1,300}@",
 )
+# What PostgreSQL takes in no text, and what cannot be written as UTF-8.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return the text without what PostgreSQL refuses: NUL and half characters."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def cut(text: str, *, max_chars: int = EXCERPT_MAX_CHARS) -> str:
-    """Return at most `max_chars` characters; what was cut is said, not hidden."""
+    """Return at most `max_chars` storable characters, and say what was cut."""
+    text = storable(text)
     if len(text) <= max_chars:
         return text
     note = f"… [{len(text)} characters]"
     return text[: max_chars - len(note)] + note
+
+
+def excerpt(text: str, *, secrets: Iterable[str] = ()) -> str:
+    """Return the beginning of a text from the wire, fit to be stored and shown.
+
+    Only what may be kept is searched for secrets: a customer's message can be 150 kB.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, MASK)
+    kept = text[: 2 * EXCERPT_MAX_CHARS]
+    if len(text) <= EXCERPT_MAX_CHARS:
+        return storable(mask(kept))
+    note = f"… [{len(text)} characters]"
+    return storable(mask(kept))[: EXCERPT_MAX_CHARS - len(note)] + note
 
 
 def mask(text: str, *, secrets: Iterable[str] = ()) -> str:

@@ -113,6 +113,11 @@ def test_a_null_sender_is_nobody(payload: Callable[[str], JsonObject]) -> None:
         ("yesterday", None),
         (True, None),
         (1e300, None),
+        (-1, None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("9999-12-31T23:59:59-23:59", None),
+        ("1970-12-31T23:59:59Z", None),
+        ("2201-01-01T00:00:00Z", None),
         ([], None),
     ],
 )
@@ -227,6 +232,8 @@ def test_an_unknown_event_is_an_event_all_the_same() -> None:
         {"event": "x" * 101},
         {"event": "message_created"},
         {"event": "message_created", "id": 1, "message_type": "incoming"},
+        {"event": "message_created", "id": 1, "message_type": "reaction"},
+        {"event": "message_updated", "message_type": 4, "conversation": {"id": 1}},
         {"event": "conversation_updated", "id": "abc"},
         {"event": "conversation_updated", "id": -1},
         {"event": "conversation_updated", "id": 2**63},
@@ -239,14 +246,48 @@ def test_refuses_what_is_about_nothing(broken: Any) -> None:
         parse_event(broken)
 
 
-@pytest.mark.parametrize("message_type", ["incomming", 4, None, [], {}, 1.5])
-def test_refuses_a_message_of_no_known_type(
-    incoming: JsonObject, message_type: Any
-) -> None:
-    incoming["message_type"] = message_type
+ODD_TYPES = ["reaction", 4, None, [], {}, 1.5, True]
 
+
+@pytest.mark.parametrize("name", ["message_created", "message_updated"])
+@pytest.mark.parametrize("message_type", ODD_TYPES)
+def test_a_message_of_a_type_that_we_do_not_know_is_an_event(
+    incoming: JsonObject, name: str, message_type: Any
+) -> None:
+    event = parse_event({**incoming, "event": name, "message_type": message_type})
+
+    assert (event.name, event.account_id, event.message) == (name, 2, None)
+    assert event.conversation is not None
+    assert event.conversation.id == 133
+
+
+@pytest.mark.parametrize("message_type", ODD_TYPES)
+def test_a_message_alone_needs_a_type_that_we_know(message_type: Any) -> None:
     with pytest.raises(MalformedPayload, match="message_type"):
-        parse_event(incoming)
+        parse_message({"id": 1, "message_type": message_type})
+
+
+def test_html_is_converted_only_when_it_is_read(incoming: JsonObject) -> None:
+    incoming["content"] = "<p>Hello</p>"
+
+    message = message_of(incoming)
+
+    assert "text" not in vars(message)
+    assert (message.content, message.text) == ("<p>Hello</p>", "Hello")
+
+
+def test_texts_are_cut_to_what_the_mirror_can_keep(incoming: JsonObject) -> None:
+    incoming["inbox"] = {"id": 11, "name": "n" * 300}
+    conversation = incoming["conversation"]
+    assert isinstance(conversation, dict)
+    conversation.update({"priority": "p" * 300, "channel": "c" * 300})
+
+    event = parse_event(incoming)
+
+    assert event.inbox_name == "n" * 255
+    assert event.conversation is not None
+    assert event.conversation.priority == "p" * 20
+    assert event.conversation.channel == "c" * 100
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from liquid import Environment
 from liquid.exceptions import LiquidError
 
-from chatwoot_api.text import liquid_safe, plain_text
+from chatwoot_api.text import MAX_HTML_CHARS, liquid_safe, plain_text
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,53 @@ from chatwoot_api.text import liquid_safe, plain_text
 )
 def test_html_of_chatwoot_4_9_becomes_text(content: str, text: str) -> None:
     assert plain_text(content) == text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<div>" * 500 + "x" + "</div>" * 500,
+        "<p>" + "<b>" * 1500 + "x</p>",
+        '<p><ol start="²"><li>x</li></ol></p>',
+        '<table><tr><td colspan="²">x</td></tr></table>',
+        "<p><![foo <b>x</b></p>",
+        "<table>" + '<tr><td colspan="999">' * 500 + "x</table>",
+    ],
+)
+def test_html_that_cannot_become_markdown_loses_its_tags(content: str) -> None:
+    text = plain_text(content)
+
+    assert text.endswith("x")
+    assert "<b>" not in text
+    assert "<div>" not in text
+
+
+def test_what_nobody_typed_is_not_converted() -> None:
+    huge = "<p>" + "<br>" * MAX_HTML_CHARS + "</p>"
+
+    assert plain_text(huge) == huge
+
+
+_PIECES = (
+    ["<p>", "</p>", "<div>", "<b>", "<ol start='²'>", "<li>", "<a href=x>", "<![", "<!"]
+    + ["<td colspan='9'>", "<table>", "<pre>", "<blockquote>", "<br>", "<", ">", "x"]
+    + ["&#0;", "&#xD800;", "&amp", "--", "\n", "`", "ю"]
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(_PIECES), st.sampled_from([1, 2, 300])), max_size=8
+    )
+)
+def test_any_html_becomes_text_that_can_be_stored(
+    pieces: list[tuple[str, int]],
+) -> None:
+    text = plain_text("<p>" + "".join(piece * n for piece, n in pieces) + "</p>")
+
+    assert "\x00" not in text
+    assert text.encode().decode() == text
 
 
 def after_chatwoot(content: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from bridge_project.lib.errors import BadSignature, MalformedPayload
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.models import ChatwootAccount
+from chatwoot_api.payloads import parse_event
 from chatwoot_api.webhooks import (
     Proof,
     authenticate,
@@ -24,6 +26,11 @@ from chatwoot_api.webhooks import (
 
 # From signature_vector.json, which was made with Chatwoot's own code.
 STAMP = 1781600401
+SAMPLES = sorted(
+    path.stem
+    for path in (Path(__file__).parent / "payloads").glob("*.json")
+    if path.stem != "signature_vector"
+)
 
 
 @pytest.fixture
@@ -144,6 +151,8 @@ def test_accepts_anything_when_the_account_says_so() -> None:
         (b'"text"', "object"),
         (b"null", "object"),
         (b'{"event": NaN}', "not JSON"),
+        (b'{"event": 1e400}', "not JSON"),
+        (b'{"event": [-1e400]}', "not JSON"),
         (b'{"event": "\xff"}', "UTF-8"),
         (b'{"event": "\\u0000"}', "NUL"),
         (b'{"a\\u0000": 1}', "NUL"),
@@ -172,6 +181,76 @@ def test_keeps_no_secret_of_a_payload(payload: Callable[[str], JsonObject]) -> N
     assert "5f0c2c1e-8a34-4b0d-9f62-0c8a1e7d4b11" not in kept
     assert '"contact_id": 640' in kept
     assert "Hi, the tent I ordered arrived with a torn seam." in kept
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "access_token",
+        "accessToken",
+        "api_access_token",
+        "api_key",
+        "apiKey",
+        "auth_token",
+        "bot_token",
+        "hmac_token",
+        "imap_password",
+        "line_channel_secret",
+        "line_channel_token",
+        "page_access_token",
+        "password",
+        "private_key",
+        "provider_config",
+        "pubsub_token",
+        "secret",
+        "SMTP_PASSWORD",
+        "user_access_token",
+        "webhook_secret",
+        "website_token",
+    ],
+)
+def test_masks_what_opens_something_wherever_it_stands(key: str) -> None:
+    payload: JsonObject = {
+        "event": "inbox_updated",
+        key: "s3cret",
+        "changed_attributes": [{key: {"previous_value": "s3cret"}}],
+    }
+
+    assert "s3cret" not in json.dumps(without_secrets(payload))
+
+
+def test_keeps_no_channel_record_of_an_inbox() -> None:
+    payload: JsonObject = {
+        "event": "inbox_created",
+        "greeting_enabled": True,
+        "channel": {"id": 3, "identifier": "s3cret", "webhook_url": "https://s3cret"},
+    }
+
+    assert without_secrets(payload) == {
+        "event": "inbox_created",
+        "greeting_enabled": True,
+        "channel": None,
+    }
+
+
+def test_keeps_everything_that_is_no_secret() -> None:
+    payload: JsonObject = {
+        "event": "message_created",
+        "custom_attributes": {"order_key": "A-1", "token_count": 7, "key": "k"},
+        "content_attributes": {"bridge_message_id": "m", "items": [{"title": "t"}]},
+        "channel": "Channel::WebWidget",
+    }
+
+    assert without_secrets(payload) == payload
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_masking_changes_nothing_of_what_we_read(
+    payload: Callable[[str], JsonObject], name: str
+) -> None:
+    sample = payload(name)
+
+    assert parse_event(without_secrets(sample)) == parse_event(sample)
 
 
 def test_keeps_no_visitor_key_of_an_opened_widget(

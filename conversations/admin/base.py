@@ -27,7 +27,11 @@ EVENT_TONES: Mapping[str, str] = {
     WebhookEvent.Status.PROCESSED: "calm",
     WebhookEvent.Status.FAILED: "bad",
 }
-ACTION_TONES: Mapping[str, str] = {Action.ANSWER: "good", Action.IGNORE: "calm"}
+ACTION_TONES: Mapping[str, str] = {
+    Action.ANSWER: "good",
+    Action.HAND_OVER: "warn",
+    Action.IGNORE: "calm",
+}
 TURN_TONES: Mapping[str, str] = {
     Turn.Status.COLLECTING: "busy",
     Turn.Status.RUNNING: "busy",

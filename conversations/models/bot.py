@@ -78,7 +78,7 @@ class Bot(models.Model):
     enabled = models.BooleanField(
         _("switched on"),
         default=True,
-        help_text=_("Switched off, it leaves every message to the humans."),
+        help_text=_("Switched off, it opens conversations for the humans instead."),
     )
     account = models.ForeignKey(
         ChatwootAccount,
@@ -132,7 +132,7 @@ class Bot(models.Model):
         _("oldest message to answer, in seconds"),
         default=6 * 3600,
         validators=[MinValueValidator(60)],
-        help_text=_("Older messages, found after an outage, are left to the humans."),
+        help_text=_("Older messages, found after an outage, are handed to the humans."),
     )
     failure_public_text = models.TextField(
         _("text to the customer on failure"),

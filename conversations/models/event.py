@@ -15,6 +15,9 @@ from conversations.models.conversation import Conversation
 from conversations.models.reasons import Action, Reason
 from conversations.models.turn import Turn
 
+# What a customer is owed something for.
+OWED = (Action.ANSWER, Action.HAND_OVER)
+
 
 class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
     """What the flow asks of events."""
@@ -64,7 +67,7 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
     def waiting_for_turn(self, conversation_id: int) -> WebhookEventQuerySet:
         """Return customers' messages that arrived while a run was under way."""
         return self.filter(
-            conversation=conversation_id, action=Action.ANSWER, turn=None
+            conversation=conversation_id, action__in=OWED, turn=None
         ).order_by("chatwoot_message_id")
 
 
@@ -129,7 +132,7 @@ class WebhookEvent(models.Model):
             # The same message through a bot and an account webhook makes one turn.
             models.UniqueConstraint(
                 fields=["account", "chatwoot_message_id"],
-                condition=models.Q(action=Action.ANSWER),
+                condition=models.Q(action__in=OWED),
                 name="webhookevent_answered_once",
             ),
         ]
@@ -143,7 +146,7 @@ class WebhookEvent(models.Model):
             # The sweep and the end of a run: messages that wait for a turn.
             models.Index(
                 fields=["conversation", "chatwoot_message_id"],
-                condition=models.Q(action=Action.ANSWER, turn=None),
+                condition=models.Q(action__in=OWED, turn=None),
                 name="webhookevent_waiting",
             ),
             # Looking for the echo of a message that we posted.

@@ -40,6 +40,8 @@ class OutgoingMessage(models.Model):
         _("message in Chatwoot"), null=True, blank=True
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now)
+    # When it was last sent. None after Chatwoot surely did not take it.
+    attempted_at = models.DateTimeField(_("attempted"), null=True, blank=True)
     posted_at = models.DateTimeField(_("posted"), null=True, blank=True)
 
     class Meta:

@@ -10,6 +10,7 @@ class Action(models.TextChoices):
     """What was decided about an event."""
 
     ANSWER = "answer", _("answer")
+    HAND_OVER = "hand_over", _("hand to a human")
     IGNORE = "ignore", _("ignore")
 
 

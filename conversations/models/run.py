@@ -59,9 +59,9 @@ class PipelineRun(models.Model):
     notes = models.JSONField(_("notes"), default=list, blank=True)
     error_code = models.CharField(_("error code"), max_length=60, blank=True)
     error = models.TextField(_("error"), blank=True)
-    total_tokens = models.PositiveIntegerField(_("tokens"), null=True, blank=True)
+    total_tokens = models.PositiveBigIntegerField(_("tokens"), null=True, blank=True)
     total_price = models.DecimalField(
-        _("cost"), max_digits=14, decimal_places=7, null=True, blank=True
+        _("cost"), max_digits=24, decimal_places=7, null=True, blank=True
     )
     currency = models.CharField(_("currency"), max_length=10, blank=True)
     first_event_ms = models.PositiveIntegerField(

@@ -151,7 +151,7 @@ class Turn(models.Model):
     @property
     def is_first_attempt(self) -> bool:
         """Tell whether nobody tried before; then there is nothing to pick up."""
-        return self.attempts <= 1
+        return self.attempts <= 1 and not self.handover_reason
 
 
 WAITING = (Turn.Status.COLLECTING, Turn.Status.RETRYING, Turn.Status.UNKNOWN)

@@ -70,7 +70,7 @@ class Platforms:
             "id": 133,
             "status": status,
             "meta": {"sender": {"id": 640}, "channel": "Channel::WebWidget"},
-            "last_non_activity_message": last,
+            "last_non_activity_message": last or {"id": 9001, "message_type": 0},
         }
         self.chatwoot_answers_reads(json=body)
 

@@ -16,7 +16,7 @@ from conversations.models.bot import default_inputs
 
 def said(text: str, *attachments: Attachment) -> Message:
     return Message(
-        id=1, message_type="incoming", text=text, attachments=tuple(attachments)
+        id=1, message_type="incoming", content=text, attachments=tuple(attachments)
     )
 
 

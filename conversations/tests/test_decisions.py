@@ -151,14 +151,28 @@ def test_a_human_reply_before_the_message_is_none(incoming: JsonObject) -> None:
     )
 
 
-def test_leaves_a_switched_off_bot_alone(incoming: JsonObject) -> None:
-    assert decided(parse_event(incoming), bot=a_bot(enabled=False)).reason == (
-        Reason.BOT_DISABLED
+def test_hands_over_what_a_switched_off_bot_would_leave_unseen(
+    incoming: JsonObject,
+) -> None:
+    assert decided(parse_event(incoming), bot=a_bot(enabled=False)) == Decision(
+        Action.HAND_OVER, Reason.BOT_DISABLED
     )
 
 
-def test_needs_a_dify_app(incoming: JsonObject) -> None:
-    assert decided(parse_event(incoming), bot=Bot()).reason == Reason.BOT_HAS_NO_APP
+def test_hands_over_without_a_dify_app(incoming: JsonObject) -> None:
+    assert decided(parse_event(incoming), bot=Bot()) == Decision(
+        Action.HAND_OVER, Reason.BOT_HAS_NO_APP
+    )
+
+
+def test_a_switched_off_bot_leaves_other_conversations_alone(
+    incoming: JsonObject,
+) -> None:
+    bot = a_bot(enabled=False)
+
+    assert decided(parse_event(incoming), bot=bot, status="open") == Decision(
+        Action.IGNORE, Reason.STATUS_NOT_ALLOWED
+    )
 
 
 def test_needs_a_bot(incoming: JsonObject) -> None:
@@ -191,18 +205,21 @@ def test_leaves_blocked_contacts_alone(incoming: JsonObject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "reason"),
+    ("age", "decision"),
     [
-        (timedelta(hours=5, minutes=59), Reason.CUSTOMER_MESSAGE),
-        (timedelta(hours=6, minutes=1), Reason.TOO_OLD),
+        (
+            timedelta(hours=5, minutes=59),
+            Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE),
+        ),
+        (timedelta(hours=6, minutes=1), Decision(Action.HAND_OVER, Reason.TOO_OLD)),
     ],
 )
 def test_answers_up_to_six_hours_late(
-    incoming: JsonObject, age: timedelta, reason: Reason
+    incoming: JsonObject, age: timedelta, decision: Decision
 ) -> None:
     written = datetime(2026, 6, 16, 9, 0, 0, 482_000, tzinfo=UTC)
 
-    assert decided(parse_event(incoming), now=written + age).reason == reason
+    assert decided(parse_event(incoming), now=written + age) == decision
 
 
 @pytest.mark.parametrize("content", [None, "", "  \n"])
@@ -250,7 +267,6 @@ def test_another_ais_message_is_not_a_humans(
         ({"status": "open"}, Reason.STATUS_NOT_ALLOWED),
         ({"human_message_id": 11}, Reason.HUMAN_HAS_TAKEN_OVER),
         ({"human_message_id": 9}, None),
-        ({"bot": a_bot(enabled=False)}, Reason.BOT_DISABLED),
     ],
 )
 def test_says_why_a_turn_may_no_longer_be_answered(

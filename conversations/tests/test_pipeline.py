@@ -43,6 +43,9 @@ def run_until_done(turn: Turn, *, most: int = 12) -> tuple[str, str]:
     """Run as the worker does, without waiting for the pauses in between."""
     for _ in range(most):
         Turn.objects.filter(pk=turn.pk).update(next_attempt_at=timezone.now())
+        long_ago = timezone.now() - timedelta(minutes=1)
+        sent = OutgoingMessage.objects.filter(attempted_at__isnull=False)
+        sent.update(attempted_at=long_ago)
         pipeline.run(turn.pk)
         turn.refresh_from_db()
         if turn.finished_at:
@@ -535,13 +538,17 @@ def test_fails_visibly_when_not_even_a_handover_is_possible(
     turn: Turn, platforms: Platforms
 ) -> None:
     platforms.dify_answers(*answer_events(HELLO))
-    platforms.chatwoot_takes_messages(
-        status=401, json={"error": "Invalid Access Token"}
-    )
+    refusal: dict[str, Any] = {"status": 401, "json": {"error": "Invalid Access Token"}}
+    platforms.chatwoot_takes_messages(**refusal)
     platforms.chatwoot_has_history()
+    toggle = "https://chat.test/api/v1/accounts/2/conversations/133/toggle_status"
+    platforms.wire.remove("POST", toggle)
+    platforms.wire.post(toggle, **refusal)
 
     assert run_until_done(turn, most=3) == ("failed", "chatwoot_failed")
-    assert "401" in turn.error
+    assert "HTTP 401" in turn.error
+    # With the bot's token, and when that was refused with the administrator's.
+    assert platforms.calls("POST", "/toggle_status") == 2
 
 
 def test_a_handover_survives_a_worker_that_dies_after_the_status(
@@ -653,9 +660,10 @@ def test_a_fault_of_ours_is_seen_and_retried(turn: Turn, platforms: Platforms) -
     Bot.objects.update(inputs=["not", "a", "map"])
     assert turn.bot is not None
 
-    with pytest.raises(AttributeError):
-        pipeline.run(turn.pk)
+    result = pipeline.run(turn.pk)
 
+    assert isinstance(result.fault, AttributeError)
+    assert result.next_turn_id == turn.pk
     assert ended(turn) == ("retrying", "")
     assert PipelineRun.objects.get().error_code == "internal_error"
 
@@ -695,3 +703,163 @@ def test_stops_a_run_that_takes_too_long(turn: Turn, platforms: Platforms) -> No
     assert [(r.path, r.json) for r in stopped] == [
         ("/v1/chat-messages/task-1/stop", {"user": run.dify_user})
     ]
+
+
+# --- Handing over, on the worst of days -----------------------------------------------
+
+
+@pytest.fixture
+def given_up(turn: Turn) -> Turn:
+    """A turn that only owes the handover, after all its attempts to answer."""
+    Turn.objects.update(handover_reason="dify_failed", error="Dify is away.")
+    turn.refresh_from_db()
+    return turn
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_handover_waits_for_a_chatwoot_that_is_away(
+    given_up: Turn, platforms: Platforms, status: int
+) -> None:
+    platforms.chatwoot_has_history()
+    platforms.chatwoot_takes_messages(status=status, body="<html>maintenance</html>")
+    for _ in range(8):
+        run_until_done(given_up, most=1)
+        assert given_up.finished_at is None
+    platforms.chatwoot_takes_messages()
+
+    assert run_until_done(given_up) == ("handed_over", "dify_failed")
+    assert [post["private"] for post in platforms.posted] == [False, True]
+    assert platforms.calls("POST", "/toggle_status") == 1
+
+
+def test_a_refused_line_does_not_keep_the_customer_from_the_humans(
+    given_up: Turn, platforms: Platforms
+) -> None:
+    platforms.chatwoot_takes_messages(status=422, json={"error": "Content is odd"})
+
+    assert run_until_done(given_up, most=1) == ("handed_over", "dify_failed")
+    assert platforms.calls("POST", "/toggle_status") == 1
+
+
+def test_too_many_messages_is_waited_for(given_up: Turn, platforms: Platforms) -> None:
+    refusal = {"error": "Validation failed: Too many messages"}
+    platforms.chatwoot_has_history()
+    platforms.chatwoot_takes_messages(status=422, json=refusal)
+    assert run_until_done(given_up, most=1) == ("retrying", "")
+    platforms.chatwoot_takes_messages()
+
+    assert run_until_done(given_up, most=1) == ("handed_over", "dify_failed")
+    assert len(platforms.posted) == 2
+
+
+def test_no_excuse_is_posted_below_an_answer_that_arrived(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(body=requests.ReadTimeout("read timed out"))
+    history = "https://chat.test/api/v1/accounts/2/conversations/133/messages"
+    platforms.wire.get(history, status=503)
+    for _ in range(7):
+        run_until_done(turn, most=1)
+    assert turn.handover_reason == "chatwoot_failed"
+    platforms.chatwoot_takes_messages()
+    platforms.wire.remove("GET", history)
+    mark = str(OutgoingMessage.objects.get().mark)
+    platforms.chatwoot_has_history(
+        {"id": 9101, "message_type": 1, "source_id": mark, "content": HELLO}
+    )
+
+    assert run_until_done(turn, most=1) == ("answered", "answered")
+    assert platforms.posted == []
+
+
+def test_a_message_may_still_arrive_for_half_a_minute(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(status=504, body="<html>")
+    pipeline.run(turn.pk)
+    platforms.chatwoot_takes_messages()
+    platforms.chatwoot_has_history()
+    Turn.objects.update(next_attempt_at=timezone.now())
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("unknown", "")
+    assert platforms.posted == []
+
+
+@pytest.mark.parametrize(
+    "bad_day",
+    [
+        {"status": 429, "body": "Retry later\n"},
+        {"body": requests.ConnectTimeout("connect timed out")},
+    ],
+)
+def test_what_was_surely_not_sent_is_sent_again_without_looking(
+    turn: Turn, bot: Bot, platforms: Platforms, bad_day: dict[str, Any]
+) -> None:
+    bot.account.admin_token = ""
+    bot.account.save()
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_takes_messages(**bad_day)
+    pipeline.run(turn.pk)
+    platforms.chatwoot_takes_messages()
+
+    assert run_until_done(turn, most=1) == ("answered", "answered")
+    assert [post["content"] for post in platforms.posted] == [HELLO]
+
+
+def test_a_human_reply_below_a_note_is_found(turn: Turn, platforms: Platforms) -> None:
+    platforms.chatwoot_shows(last={"id": 9003, "message_type": 1, "private": True})
+    platforms.chatwoot_has_history(
+        {"id": 9002, "message_type": 1, "sender": {"id": 21, "type": "user"}},
+        {"id": 9003, "message_type": 1, "private": True, "sender": {"type": "user"}},
+    )
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("skipped", "human_has_taken_over")
+
+
+def test_a_refused_administrators_token_is_noted(
+    turn: Turn, bot: Bot, platforms: Platforms
+) -> None:
+    platforms.chatwoot_answers_reads(status=401, json={"error": "Invalid Access Token"})
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+    bot.account.refresh_from_db()
+    assert bot.account.health == "refused"
+
+
+def test_a_bot_that_was_switched_off_meanwhile_hands_over_quietly(
+    turn: Turn, platforms: Platforms
+) -> None:
+    Bot.objects.update(enabled=False)
+
+    assert run_until_done(turn, most=2) == ("handed_over", "bot_disabled")
+    assert [post["private"] for post in platforms.posted] == [True]
+    assert platforms.calls("POST", "/toggle_status") == 1
+
+
+def test_an_error_with_a_nul_is_stored_all_the_same(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(status=503, body=b"\x1f\x8b\x00\x00gar\x00bage")
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("retrying", "")
+    assert PipelineRun.objects.get().status == "failed"
+
+
+def test_a_turn_that_kills_its_workers_goes_to_the_humans(
+    turn: Turn, platforms: Platforms
+) -> None:
+    Turn.objects.update(attempts=pipeline.MAX_ATTEMPTS)
+
+    assert run_until_done(turn, most=2) == ("handed_over", "internal_error")
+    assert platforms.calls("POST", "/chat-messages") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -261,19 +262,85 @@ def test_what_cannot_be_processed_is_kept_and_given_up_in_the_end(
             process(event)
 
     event.refresh_from_db()
-    assert (event.status, event.attempts) == ("failed", 5)
+    assert (event.status, event.attempts) == ("failed", 10)
     assert event.error.startswith("MalformedPayload: ")
     assert process(event) is None
+    assert not Turn.objects.exists()
 
 
-def test_too_old_is_told_by_the_bots_own_limit(bot: Bot, incoming: JsonObject) -> None:
+def test_a_customers_message_that_cannot_be_processed_goes_to_the_humans(
+    bot: Bot,
+) -> None:
+    broken: JsonObject = {
+        "event": "message_created",
+        "id": 9001,
+        "message_type": "incoming",
+        "conversation": {},
+    }
+    event = make_event(bot.account, broken, chatwoot_conversation_id=133)
+
+    for _ in range(processing.MAX_ATTEMPTS):
+        with pytest.raises(MalformedPayload):
+            process(event)
+
+    turn = Turn.objects.get()
+    assert (turn.handover_reason, turn.last_message_id) == ("internal_error", 9001)
+    event.refresh_from_db()
+    assert (event.status, event.action, event.turn) == ("failed", "hand_over", turn)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_cannot_join_a_turn_that_a_worker_just_claimed(
+    incoming: JsonObject,
+) -> None:
+    bot = make_bot()
+    conversation = make_conversation(bot)
+    turn = make_turn(conversation, bot)
+    event = make_event(bot.account, message_payload(incoming, id=9005))
+    other = connection.copy()
+    other.set_autocommit(False)
+    with other.cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_turn SET status = 'running' WHERE id = %s", [turn.pk]
+        )
+    joining = threading.Thread(target=_process_elsewhere, args=[event.pk])
+    joining.start()
+    _wait_for_a_lock()
+    other.commit()
+    other.close()
+    joining.join()
+
+    event.refresh_from_db()
+    assert (event.action, event.turn) == ("answer", None)
+
+
+def _process_elsewhere(event_id: int) -> None:
+    processing.process(event_id, now=timezone.now())
+    connection.close()
+
+
+def _wait_for_a_lock() -> None:
+    """Return once another connection waits for a row that is locked."""
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+
+
+def test_a_message_that_is_too_old_is_owed_a_handover(
+    bot: Bot, incoming: JsonObject
+) -> None:
     Bot.objects.update(max_message_age_s=60)
     written = timezone.now() - timedelta(minutes=2)
     late: dict[str, Any] = {"created_at": written.isoformat()}
     event = make_event(bot.account, message_payload(incoming, **late))
 
-    assert process(event) is None
-    assert event.reason == "too_old"
+    turn = process(event)
+
+    assert turn is not None
+    assert (turn.status, turn.handover_reason) == ("collecting", "too_old")
+    assert (event.action, event.reason, event.turn) == ("hand_over", "too_old", turn)
 
 
 @pytest.mark.django_db(transaction=True)

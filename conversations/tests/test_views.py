@@ -10,13 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import Settings
 
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import ChatwootAccount
-from conversations.models import WebhookEvent
+from conversations import processing
+from conversations.models import Conversation, WebhookEvent
 from conversations.tests.factories import SECRET, make_account
 
 URL = "/api/v1/chatwoot-webhook"
@@ -210,6 +214,7 @@ def test_an_address_with_a_key_belongs_to_one_account(
         (b'{"event": "message_created"}', 400),
         (b'{"event": "x", "a": "\\u0000"}', 400),
         (b'{"event": "x", "a": "\xff"}', 400),
+        (b'{"event": "x", "a": 1e400}', 400),
         (b'{"event": "x", "a": ' + b"[" * 200 + b"]" * 200 + b"}", 400),
         (b'{"event": "x", "a": "' + b"a" * 1024 * 1024 + b'"}', 413),
     ],
@@ -230,6 +235,126 @@ def test_keeps_events_that_it_does_not_know(
 ) -> None:
     assert post(client, {"event": name, "id": "x"}).status_code == 200
     assert WebhookEvent.objects.get().name == name
+
+
+@pytest.mark.parametrize("name", ["message_created", "message_updated"])
+@pytest.mark.parametrize("message_type", ["reaction", 4, None])
+def test_keeps_messages_of_a_type_that_it_does_not_know(
+    client: Client,
+    account: ChatwootAccount,
+    incoming: JsonObject,
+    name: str,
+    message_type: JsonValue,
+) -> None:
+    body: JsonObject = {**incoming, "event": name, "message_type": message_type}
+
+    assert post(client, body).status_code == 200
+    event = WebhookEvent.objects.get()
+    assert processing.process(event.pk, now=timezone.now()) is None
+    event.refresh_from_db()
+    assert (event.status, event.reason) == ("processed", "unknown_event")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<div>" * 500 + "Hello" + "</div>" * 500,
+        "<p>" + "<b>" * 1500 + "Hello</p>",
+        "<p><![foo Hello</p>",
+    ],
+)
+def test_no_html_keeps_a_message_out(
+    client: Client, account: ChatwootAccount, incoming: JsonObject, content: str
+) -> None:
+    assert post(client, {**incoming, "content": content}).status_code == 200
+    event = WebhookEvent.objects.get()
+    assert event.payload["content"] == content
+    processing.process(event.pk, now=timezone.now())
+    event.refresh_from_db()
+    assert event.status == "processed"
+
+
+def test_odd_values_reach_the_mirror_cut(
+    client: Client, account: ChatwootAccount, incoming: JsonObject
+) -> None:
+    conversation = incoming["conversation"]
+    assert isinstance(conversation, dict)
+    conversation["updated_at"] = "0001-01-01T00:00:00+23:59"
+    conversation["priority"] = conversation["channel"] = "x" * 1000
+    conversation["status"] = "x" * 1000
+    incoming["created_at"] = "9999-12-31T23:59:59-23:59"
+    incoming["inbox"] = {"id": 11, "name": "x" * 1000}
+    post(client, incoming)
+    event = WebhookEvent.objects.get()
+
+    processing.process(event.pk, now=timezone.now())
+
+    event.refresh_from_db()
+    assert (event.status, event.error) == ("processed", "")
+    mirrored = Conversation.objects.get()
+    assert (mirrored.priority, mirrored.channel) == ("x" * 20, "x" * 100)
+    assert (mirrored.status, mirrored.source_updated_at) == ("", None)
+    assert mirrored.inbox is not None
+    assert (mirrored.inbox.name, mirrored.inbox.channel) == ("x" * 255, "x" * 100)
+
+
+def test_an_event_without_a_time_replaces_only_what_has_none(
+    client: Client, account: ChatwootAccount, payload: Callable[[str], JsonObject]
+) -> None:
+    sample = payload("conversation_updated_team")
+    states = []
+    for status, moment in [
+        ("open", None),
+        ("resolved", None),
+        ("pending", 1781600500.5),
+        ("snoozed", None),
+    ]:
+        post(client, {**sample, "status": status, "updated_at": moment})
+        newest = WebhookEvent.objects.latest("pk")
+        processing.process(newest.pk, now=timezone.now())
+        states.append(Conversation.objects.get().status)
+
+    assert states == ["open", "resolved", "pending", "pending"]
+
+
+def test_an_account_that_cannot_be_read_keeps_no_other_out(
+    client: Client,
+    incoming: JsonObject,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = settings.FIELD_ENCRYPTION_KEYS
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    lost = make_account(key="lost", name="Lost", base_url="https://lost.test")
+    settings.FIELD_ENCRYPTION_KEYS = key
+    readable = make_account(key="readable")
+
+    answer = post(client, incoming)
+
+    assert answer.status_code == 200
+    assert WebhookEvent.objects.get().account_id == readable.pk
+    assert f"No webhook for account Lost ({lost.pk}) gets in" in caplog.text
+    # Its own address is our fault, not that of Chatwoot's signature.
+    client.raise_request_exception = False
+    assert post(client, incoming, url=f"{URL}/lost").status_code == 500
+
+
+def test_what_postgresql_refuses_is_no_outage(
+    client: Client, account: ChatwootAccount, incoming: JsonObject
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE conversations_webhookevent ALTER name TYPE varchar(3)"
+        )
+
+    answer = post(client, incoming)
+
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "status": "error",
+        "code": "malformed_payload",
+        "message": "The event has a value that cannot be stored.",
+    }
 
 
 def test_an_unknown_address_answers_json(client: Client) -> None:

@@ -74,6 +74,7 @@ def test_migrate_runs_once_and_before_the_processes() -> None:
     assert services["migrate"]["restart"] == "no"
     assert services["migrate"]["command"][-1] == (
         "python manage.py migrate --noinput && python manage.py bootstrap"
+        " && python manage.py check --database default"
     )
     assert services["migrate"]["depends_on"] == {
         "postgres": {"condition": "service_healthy"}

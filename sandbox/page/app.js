@@ -6,7 +6,7 @@ import {
 } from "/page/view.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { overview: null, conversation: null, selected: null, starting: false, wire: new Map(), directions: new Set(), attributesDirty: false };
+const state = { overview: null, conversation: null, selected: Number(location.pathname.match(/conversations\/(\d+)/)?.[1]) || null, starting: false, wire: new Map(), directions: new Set(), attributesDirty: false };
 const WIRE_LIMIT = 400;
 
 async function call(method, path, body) {

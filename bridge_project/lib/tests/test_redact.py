@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge_project.lib.redact import cut, mask
+from bridge_project.lib.redact import cut, excerpt, mask, storable
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,26 @@ def test_cuts_long_texts_and_says_so() -> None:
     shortened = cut("a" * 5000)
     assert len(shortened) == 2000
     assert shortened.endswith("… [5000 characters]")
+
+
+@pytest.mark.timeout(10)
+def test_a_long_message_does_not_stop_the_worker() -> None:
+    # Chatwoot's limit; with an unbounded expression this took twenty seconds.
+    text = "a." * 75_000
+
+    assert excerpt(text).endswith("… [150000 characters]")
+    assert mask(text) == text
+
+
+def test_an_excerpt_has_no_secret_at_its_edge() -> None:
+    text = "x" * 1990 + "t0ken-of-ours" + "y" * 3000
+
+    shortened = excerpt(text, secrets=["t0ken-of-ours"])
+
+    assert "t0ken" not in shortened
+    assert len(shortened) == 2000
+
+
+def test_what_cannot_be_stored_is_replaced() -> None:
+    assert storable("a\x00b\ud800c") == "a\ufffdb\ufffdc"
+    assert excerpt("\x00") == "\ufffd"
