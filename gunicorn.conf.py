@@ -17,12 +17,12 @@ bind = (
 )
 
 # Chatwoot gives up after 5 s: without a database, or with one that is locked or slow, a
-# webhook is answered 500 before that, and Chatwoot repeats it. Any two of these three
-# together take less; more than the webhook needs, since the admin's lists are slower.
-# Read by the settings, which are loaded after this file.
-os.environ.setdefault("DB_POOL_TIMEOUT_S", "2")
+# webhook is answered 500 before that, and Chatwoot repeats it: one wait for a
+# connection and two statements take less. More than it needs, since the admin's lists
+# are slower. Read by the settings, which are loaded after this file.
+os.environ.setdefault("DB_POOL_TIMEOUT_S", "1")
 os.environ.setdefault("DB_LOCK_TIMEOUT_MS", "1500")
-os.environ.setdefault("DB_STATEMENT_TIMEOUT_MS", "2800")
+os.environ.setdefault("DB_STATEMENT_TIMEOUT_MS", "1800")
 
 # Threads: a webhook is one INSERT and an admin page a few queries, all of it waiting
 # for PostgreSQL. As many as the pool has connections (DB_POOL_MAX_SIZE).

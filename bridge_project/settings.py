@@ -29,6 +29,7 @@ PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = [
     *env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]),
     urlsplit(PUBLIC_URL).hostname or "localhost",
+    "localhost",
 ]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 # Fernet keys for tokens at rest, newest first: the first one encrypts, all decrypt.

@@ -137,6 +137,9 @@ def _follow(row: ChatwootAccount | DifyApp, values: dict[str, str | int]) -> lis
         if current != value:
             setattr(row, name, value)
             changed.append(name)
+    if changed:
+        # With another address or token it has to be found out anew.
+        row.health, row.last_error, row.last_error_at = row.Health.UNKNOWN, "", None
     return changed
 
 

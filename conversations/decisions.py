@@ -11,7 +11,14 @@ from datetime import datetime
 
 from chatwoot_api import payloads
 from chatwoot_api.payloads import ChatwootEvent, Message
-from conversations.models import Action, Bot, Conversation, Reason
+from conversations.models import (
+    Action,
+    Bot,
+    Conversation,
+    ConversationStatus,
+    Reason,
+    ReplyAs,
+)
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,22 @@ def decide(
     )
     if reason is None and seen_before:
         reason = Reason.DUPLICATE_MESSAGE
-    if reason is not None or bot is None or event.message is None:
+    if reason is not None or not (event.message and conversation and bot):
         return Decision(Action.IGNORE, reason or Reason.UNKNOWN_EVENT)
-    # From here on the customer waits for us, and Chatwoot shows them to nobody else.
     reason = _why_unanswerable(event.message, bot=bot, now=now)
-    if reason is not None:
-        return Decision(Action.HAND_OVER, reason)
-    return Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
+    if reason is None:
+        return Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
+    hides = hides_from_humans(status=conversation.status, bot=bot)
+    return Decision(Action.HAND_OVER if hides else Action.IGNORE, reason)
+
+
+def hides_from_humans(*, status: str, bot: Bot) -> bool:
+    """Tell whether only the bot sees a conversation.
+
+    Chatwoot shows pending ones to no agent by default. Open ones agents see anyway, and
+    a bot that only writes notes has nobody waiting for it.
+    """
+    return status == ConversationStatus.PENDING and bot.reply_as == ReplyAs.MESSAGE
 
 
 def why_no_longer(

@@ -6,6 +6,8 @@ from bridge_project.lib.errors import (
     ConfigurationError,
     NotFound,
     Unauthorized,
+    UnexpectedReply,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from chatwoot_api.client import ChatwootClient
@@ -60,7 +62,10 @@ def _human_reply_after(
         return last.id
     if not client.can_read_messages:
         return 0
-    history = client.list_messages(
-        turn.conversation.chatwoot_conversation_id, after=turn.last_message_id
-    )
+    try:
+        history = client.list_messages(
+            turn.conversation.chatwoot_conversation_id, after=turn.last_message_id
+        )
+    except (UpstreamRejected, UnexpectedReply):
+        return 0  # the webhooks' own news have to do
     return max((entry.id for entry in history if is_human_reply(entry)), default=0)

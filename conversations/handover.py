@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from bridge_project.lib.errors import ConfigurationError, UpstreamRejected
+from bridge_project.lib.errors import (
+    ConfigurationError,
+    UpstreamError,
+    UpstreamRejected,
+)
 from chatwoot_api.client import ChatwootClient
 from conversations import posting
 from conversations.models import (
@@ -19,6 +23,8 @@ from conversations.models import (
 logger = logging.getLogger(__name__)
 
 
+# Chatwoot answers reads, or we would not be here: then its posts fail for good.
+LET_GO_AFTER = 12
 # The customer is told only of a failure; a late or an unasked-for line would be odd.
 _QUIET = frozenset({Reason.BOT_DISABLED, Reason.TOO_OLD})
 
@@ -47,7 +53,7 @@ def hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
 def _say(
     turn: Turn, part: OutgoingMessage.Part, content: str, client: ChatwootClient
 ) -> None:
-    """Post a line or note; one that is refused or may be there already is let go."""
+    """Post a line or note; what is refused, or fails again and again, is let go."""
     try:
         posting.post_once(
             turn,
@@ -56,7 +62,10 @@ def _say(
             private=part == OutgoingMessage.Part.FAILURE_NOTE,
             client=client,
         )
-    except (UpstreamRejected, ConfigurationError) as err:
+    except (UpstreamError, ConfigurationError) as err:
+        refused = isinstance(err, UpstreamRejected | ConfigurationError)
+        if not refused and turn.attempts <= LET_GO_AFTER:
+            raise
         logger.warning("Turn %s: %s", turn.pk, err)
 
 

@@ -27,6 +27,7 @@ from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import ChatwootAccount, Health
 from conversations import answering, freshness, handover, posting, retries, turns
 from conversations.call_log import CallRecorder
+from conversations.decisions import hides_from_humans
 from conversations.leases import keeper
 from conversations.models import (
     Bot,
@@ -129,6 +130,8 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
     if reason is not None:
         return Ending(Turn.Status.SKIPPED, reason)
     if not bot.enabled:
+        if not hides_from_humans(status=turn.conversation.status, bot=bot):
+            return Ending(Turn.Status.SKIPPED, Reason.BOT_DISABLED)
         raise NoAnswer(Reason.BOT_DISABLED)
     # 3. Ask.
     with _typing(turn, bot=bot, client=client):
@@ -213,7 +216,8 @@ def _typing(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Iterator[None]:
 
 def _after_failure(turn: Turn, *, lease: UUID, err: Exception) -> Result:
     """Put the turn back for another attempt, for the humans, or, at last, give up."""
-    error = cut(str(err))
+    # The reason of a NoAnswer says it all.
+    error = "" if isinstance(err, NoAnswer) else cut(str(err))
     logger.warning("Turn %s, attempt %s: %s", turn.pk, turn.attempts, error)
     reason, pause = _what_next(turn, err)
     if pause is None:

@@ -16,6 +16,7 @@ from bridge_project.lib.errors import (
     UpstreamUnavailable,
 )
 from chatwoot_api.client import ChatwootClient
+from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import MARK_KEY
 from conversations.models import OutgoingMessage, Turn, WebhookEvent
 
@@ -103,8 +104,15 @@ def _settle(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
     more to wait for and nowhere to look.
     """
     found = _in_own_events(message)
-    if found is None and client.can_read_messages:
-        found = _in_history(message, client=client)
+    can_look = client.can_read_messages
+    if found is None and can_look:
+        try:
+            found = _in_history(message, client=client)
+        except UpstreamRejected as err:
+            # A revoked token looks nowhere; the bot's own may post all the same.
+            account = message.turn.conversation.account_id
+            ChatwootAccount.objects.filter(pk=account).note(err)
+            can_look = False
     if found is not None:
         _is_posted(message, chatwoot_message_id=found)
         return True
@@ -115,11 +123,11 @@ def _settle(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
             "The message is not in Chatwoot yet; it may still arrive.",
             service=client.service,
         )
-    if not client.can_read_messages:
+    if not can_look:
         raise CannotBeKnown(
             "The connection was lost while posting, and without an administrator's "
-            "token the bridge cannot look whether the message arrived. Enter one at "
-            "the Chatwoot account."
+            "token that works the bridge cannot look whether the message arrived. "
+            "Enter one at the Chatwoot account."
         )
     return False
 

@@ -6,6 +6,7 @@ import logging
 from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.utils import timezone
 
 from bridge_project.lib.redact import cut
 from chatwoot_api.payloads import parse_event
@@ -134,26 +135,30 @@ def _store(row: WebhookEvent, *, decision: Decision, now: datetime) -> None:
 
 
 def _note_failure(event_id: int, err: Exception) -> None:
-    row = WebhookEvent.objects.filter(
-        pk=event_id, status=WebhookEvent.Status.RECEIVED
-    ).first()
-    if row is None:
-        return
-    row.attempts += 1
-    row.error = cut(f"{type(err).__name__}: {err}")
-    row.save(update_fields=["attempts", "error"])
-    if row.attempts >= MAX_ATTEMPTS:
-        logger.error("Event %s failed %s times and is given up", row.pk, row.attempts)
-        _give_up(row)
+    with transaction.atomic():
+        row = _lock_received(event_id)
+        if row is None:
+            return
+        row.attempts += 1
+        row.error = cut(f"{type(err).__name__}: {err}")
+        row.save(update_fields=["attempts", "error"])
+        if row.attempts >= MAX_ATTEMPTS:
+            logger.error("Event %s failed too often and is given up", row.pk)
+            _give_up(row)
 
 
 def _give_up(row: WebhookEvent) -> None:
     """Mark the event as failed; a customer's message goes to the humans."""
-    row.status = WebhookEvent.Status.FAILED
-    with transaction.atomic():
-        if row.payload.get("message_type") in ("incoming", 0):
+    row.status, row.processed_at = WebhookEvent.Status.FAILED, timezone.now()
+    row.save(update_fields=["status", "processed_at"])
+    is_new = row.name == "message_created"
+    if not is_new or row.payload.get("message_type") not in ("incoming", 0):
+        return
+    try:
+        with transaction.atomic():
             _owe_handover(row)
-        row.save(update_fields=["status", "action", "reason", "conversation"])
+    except Exception:
+        logger.exception("Event %s cannot even be handed over", row.pk)
 
 
 def _owe_handover(row: WebhookEvent) -> None:

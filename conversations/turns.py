@@ -9,7 +9,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from conversations import mirror
-from conversations.models import Bot, Conversation, Reason, Turn, WebhookEvent
+from conversations.models import (
+    Action,
+    Bot,
+    Conversation,
+    Reason,
+    Turn,
+    WebhookEvent,
+)
 from conversations.models.turn import JOINABLE
 
 
@@ -39,7 +46,7 @@ def add_message(
             last_message_id=event.chatwoot_message_id or 0,
             handover_reason=handover_reason,
         )
-    elif turn.status not in JOINABLE or turn.handover_reason:
+    elif turn.status not in JOINABLE or turn.handover_reason and not handover_reason:
         return None
     _attach([event], turn=turn)
     return turn
@@ -90,7 +97,8 @@ def postpone(
         held = Turn.objects.held(turn.pk, lease=lease).update(
             status=status,
             next_attempt_at=until,
-            error=error,
+            # A handover tells the agents why there is no answer, not what came after.
+            error=turn.error if turn.handover_reason else error,
             handover_reason=handover_reason,
             attempts=0 if begins_handover else turn.attempts,
             lease=None,
@@ -111,7 +119,14 @@ def start_waiting(conversation: Conversation) -> Turn | None:
         return None
     # Without a bot, because it was deleted, the turn ends by saying so.
     bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
-    turn = Turn.objects.create(conversation=conversation, bot=bot, last_message_id=0)
+    newest = waiting[-1]
+    hands_over = newest.action == Action.HAND_OVER
+    turn = Turn.objects.create(
+        conversation=conversation,
+        bot=bot,
+        last_message_id=0,
+        handover_reason=newest.reason if hands_over else "",
+    )
     _attach(waiting, turn=turn)
     return turn
 

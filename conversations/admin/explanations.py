@@ -78,12 +78,12 @@ REASONS: Mapping[str, Promise] = {
         "make a bot for the account."
     ),
     Reason.BOT_DISABLED: _(
-        "The bot of this inbox is switched off, so the conversation was opened for the "
-        "humans, with a note. Switch the bot on to have new messages answered."
+        "The bot of this inbox is switched off. A pending conversation was opened for "
+        "the humans, with a note. Switch the bot on to have new messages answered."
     ),
     Reason.BOT_HAS_NO_APP: _(
-        "The bot of this inbox has no Dify app to ask, so the conversation was handed "
-        "to a human. Choose an app at the bot."
+        "The bot of this inbox has no Dify app to ask. A pending conversation was "
+        "handed to a human. Choose an app at the bot."
     ),
     Reason.CONTACT_BLOCKED: _(
         "The contact is blocked in Chatwoot, so the bot does not answer. Unblock the "
@@ -104,7 +104,7 @@ REASONS: Mapping[str, Promise] = {
     ),
     Reason.TOO_OLD: _(
         "When the bridge got to see the message it was older than the bot is allowed "
-        "to answer, usually after an outage. The conversation was opened for the "
+        "to answer, usually after an outage. A pending conversation was opened for the "
         "humans, with a note. The limit is set at the bot."
     ),
     Reason.ANSWERED: _("The answer was posted in Chatwoot."),

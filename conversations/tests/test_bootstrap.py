@@ -57,10 +57,12 @@ def test_repeats_harmlessly() -> None:
 
 def test_follows_the_environment() -> None:
     bootstrap({**ENV, "CHATWOOT_API_KEY": "mistyped"})
+    ChatwootAccount.objects.all().mark_refused("401")
 
     report = bootstrap(ENV)
 
-    assert ChatwootAccount.objects.get().bot_token == "bot-token"
+    account = ChatwootAccount.objects.get()
+    assert (account.bot_token, account.health) == ("bot-token", "unknown")
     assert report.lines == ["Chatwoot account: changed bot_token."]
 
 

@@ -165,6 +165,23 @@ def test_hands_over_without_a_dify_app(incoming: JsonObject) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        ("open", {"speak_in_statuses": ["pending", "open"]}),
+        ("pending", {"reply_as": "private_note"}),
+    ],
+)
+def test_a_switched_off_bot_that_hides_nobody_hands_nothing_over(
+    incoming: JsonObject, status: str, fields: dict[str, Any]
+) -> None:
+    bot = a_bot(enabled=False, **fields)
+
+    assert decided(parse_event(incoming), bot=bot, status=status) == Decision(
+        Action.IGNORE, Reason.BOT_DISABLED
+    )
+
+
 def test_a_switched_off_bot_leaves_other_conversations_alone(
     incoming: JsonObject,
 ) -> None:

@@ -863,3 +863,87 @@ def test_a_turn_that_kills_its_workers_goes_to_the_humans(
 
     assert run_until_done(turn, most=2) == ("handed_over", "internal_error")
     assert platforms.calls("POST", "/chat-messages") == 0
+
+
+def test_a_revoked_administrators_token_costs_no_answer(
+    turn: Turn, platforms: Platforms
+) -> None:
+    refusal: dict[str, Any] = {"status": 401, "json": {"error": "Invalid Access Token"}}
+    platforms.dify_answers(*answer_events(HELLO))
+    platforms.chatwoot_answers_reads(**refusal)
+    platforms.wire.get(
+        "https://chat.test/api/v1/accounts/2/conversations/133/messages", **refusal
+    )
+    platforms.chatwoot_takes_messages(status=429, body="Retry later\n")
+    pipeline.run(turn.pk)
+    platforms.chatwoot_takes_messages()
+
+    assert run_until_done(turn, most=1) == ("answered", "answered")
+    assert [post["content"] for post in platforms.posted] == [HELLO]
+
+
+def test_posts_that_fail_for_good_do_not_keep_the_customer_from_the_humans(
+    given_up: Turn, platforms: Platforms
+) -> None:
+    platforms.chatwoot_has_history()
+    platforms.chatwoot_takes_messages(status=500, json={"error": "automation"})
+
+    assert run_until_done(given_up, most=14) == ("handed_over", "dify_failed")
+    assert platforms.calls("POST", "/toggle_status") == 1
+
+
+def test_the_note_says_just_the_reason(turn: Turn, platforms: Platforms) -> None:
+    Bot.objects.update(enabled=False)
+
+    run_until_done(turn, most=2)
+
+    assert [post["content"] for post in platforms.posted] == [
+        "The bot could not answer: the bot is switched off"
+    ]
+
+
+def test_the_note_names_the_first_cause(turn: Turn, platforms: Platforms) -> None:
+    platforms.dify_answers(**dify_error(401, "unauthorized", "no"))
+    platforms.chatwoot_has_history()
+    platforms.chatwoot_takes_messages(status=503, body="maintenance")
+    run_until_done(turn, most=3)
+    platforms.chatwoot_takes_messages()
+
+    run_until_done(turn)
+
+    note = str(platforms.posted[-1]["content"])
+    assert "Dify does not accept the app's API key." in note
+    assert "503" not in note
+
+
+def test_a_copilot_that_was_switched_off_keeps_quiet(
+    turn: Turn, platforms: Platforms
+) -> None:
+    Bot.objects.update(enabled=False, reply_as="private_note")
+
+    assert run_until_done(turn, most=1) == ("skipped", "bot_disabled")
+    assert platforms.posted == []
+
+
+def test_a_message_that_came_too_late_is_handed_over_after_the_run(
+    turn: Turn,
+    bot: Bot,
+    conversation: Conversation,
+    platforms: Platforms,
+    payload: Callable[[str], JsonObject],
+) -> None:
+    make_event(
+        bot.account,
+        message_payload(payload("message_created_incoming_text"), id=9005),
+        conversation=conversation,
+        status="processed",
+        action="hand_over",
+        reason="too_old",
+    )
+    platforms.dify_answers(*answer_events(HELLO))
+
+    result = pipeline.run(turn.pk)
+
+    assert result.next_turn_id is not None
+    following = Turn.objects.get(pk=result.next_turn_id)
+    assert following.handover_reason == "too_old"

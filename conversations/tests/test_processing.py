@@ -289,6 +289,25 @@ def test_a_customers_message_that_cannot_be_processed_goes_to_the_humans(
     assert (event.status, event.action, event.turn) == ("failed", "hand_over", turn)
 
 
+def test_a_changed_message_that_cannot_be_processed_is_nobodys_debt(bot: Bot) -> None:
+    broken: JsonObject = {
+        "event": "message_updated",
+        "id": 9001,
+        "message_type": "incoming",
+        "conversation": {},
+    }
+    event = make_event(bot.account, broken, chatwoot_conversation_id=133)
+
+    for _ in range(processing.MAX_ATTEMPTS):
+        with pytest.raises(MalformedPayload):
+            process(event)
+
+    event.refresh_from_db()
+    assert (event.status, event.action) == ("failed", "")
+    assert event.processed_at is not None
+    assert not Turn.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_message_cannot_join_a_turn_that_a_worker_just_claimed(
     incoming: JsonObject,
