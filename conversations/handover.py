@@ -22,7 +22,6 @@ from conversations.models import (
 
 logger = logging.getLogger(__name__)
 
-
 # Chatwoot answers reads, or we would not be here: then its posts fail for good.
 LET_GO_AFTER = 12
 # The customer is told only of a failure; a late or an unasked-for line would be odd.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.db.models import QuerySet
+
 from chatwoot_api import payloads
 from chatwoot_api.models import ChatwootAccount, Inbox
 from chatwoot_api.payloads import ChatwootEvent, Message
@@ -13,10 +15,14 @@ from conversations.models import Conversation, ConversationStatus
 
 def locked(account: ChatwootAccount, *, number: int) -> Conversation:
     """Return the mirror row, made if need be, locked until the transaction ends."""
-    conversation, _created = Conversation.objects.get_or_create(
-        account=account, chatwoot_conversation_id=number
-    )
-    return lock(conversation.pk)
+    rows = Conversation.objects.filter(account=account, chatwoot_conversation_id=number)
+    conversation = _locking(rows).first()
+    if conversation is None:
+        made, _created = Conversation.objects.get_or_create(
+            account=account, chatwoot_conversation_id=number
+        )
+        return lock(made.pk)
+    return conversation
 
 
 def lock(conversation_id: int) -> Conversation:
@@ -25,11 +31,11 @@ def lock(conversation_id: int) -> Conversation:
     All that starts, joins or ends a turn of a conversation holds this lock, so that
     no message slips in between a run that ends and the turn that follows it.
     """
-    return (
-        Conversation.objects.select_for_update(of=("self",))
-        .select_related("account", "inbox")
-        .get(pk=conversation_id)
-    )
+    return _locking(Conversation.objects.all()).get(pk=conversation_id)
+
+
+def _locking(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
+    return rows.select_for_update(of=("self",)).select_related("account", "inbox")
 
 
 def apply(event: ChatwootEvent, *, to: Conversation) -> None:

@@ -8,7 +8,6 @@ from bridge_project.lib.errors import (
     OutcomeUnknown,
     UpstreamRateLimited,
     UpstreamRejected,
-    UpstreamUnavailable,
 )
 
 # Pauses after the first, second, … failed attempt: about five minutes in all.
@@ -25,14 +24,10 @@ def delay_s(attempt: int, *, error: Exception, chance: float) -> float | None:
     attempts of many turns that failed in the same moment. What Chatwoot or Dify
     refuses for good is not retried; what we do not understand is, since it may pass.
     """
-    if not _may_pass(error):
+    refused = isinstance(error, BridgeError) and not error.retryable
+    if refused or attempt > len(DELAYS_S):
         return None
-    if attempt > len(DELAYS_S):
-        return None
-    pause = DELAYS_S[attempt - 1] * (1 + JITTER * (2 * chance - 1))
-    if isinstance(error, UpstreamRateLimited) and error.retry_after_s is not None:
-        return max(pause, error.retry_after_s)
-    return pause
+    return _pause_s(attempt, error=error, chance=chance)
 
 
 def look_up_delay_s(attempt: int) -> float:
@@ -50,10 +45,11 @@ def handover_delay_s(attempt: int, *, error: Exception, chance: float) -> float 
         return None
     if isinstance(error, OutcomeUnknown):
         return look_up_delay_s(attempt)
-    attempt = min(attempt, len(DELAYS_S))
-    repeatable = UpstreamUnavailable() if not _may_pass(error) else error
-    return delay_s(attempt, error=repeatable, chance=chance)
+    return _pause_s(min(attempt, len(DELAYS_S)), error=error, chance=chance)
 
 
-def _may_pass(error: Exception) -> bool:
-    return not isinstance(error, BridgeError) or error.retryable
+def _pause_s(attempt: int, *, error: Exception, chance: float) -> float:
+    pause = DELAYS_S[attempt - 1] * (1 + JITTER * (2 * chance - 1))
+    if isinstance(error, UpstreamRateLimited) and error.retry_after_s is not None:
+        return max(pause, error.retry_after_s)
+    return pause

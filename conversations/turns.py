@@ -46,7 +46,7 @@ def add_message(
             last_message_id=event.chatwoot_message_id or 0,
             handover_reason=handover_reason,
         )
-    elif turn.status not in JOINABLE or turn.handover_reason and not handover_reason:
+    elif turn.status not in JOINABLE or (turn.handover_reason and not handover_reason):
         return None
     _attach([event], turn=turn)
     return turn

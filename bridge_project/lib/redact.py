@@ -33,8 +33,7 @@ def cut(text: str, *, max_chars: int = EXCERPT_MAX_CHARS) -> str:
     text = storable(text)
     if len(text) <= max_chars:
         return text
-    note = f"… [{len(text)} characters]"
-    return text[: max_chars - len(note)] + note
+    return _shorten(text, whole_chars=len(text), max_chars=max_chars)
 
 
 def excerpt(text: str, *, secrets: Iterable[str] = ()) -> str:
@@ -42,22 +41,28 @@ def excerpt(text: str, *, secrets: Iterable[str] = ()) -> str:
 
     Only what may be kept is searched for secrets: a customer's message can be 150 kB.
     """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, MASK)
-    kept = text[: 2 * EXCERPT_MAX_CHARS]
+    text = _without(secrets, text=text)
+    kept = storable(mask(text[: 2 * EXCERPT_MAX_CHARS]))
     if len(text) <= EXCERPT_MAX_CHARS:
-        return storable(mask(kept))
-    note = f"… [{len(text)} characters]"
-    return storable(mask(kept))[: EXCERPT_MAX_CHARS - len(note)] + note
+        return kept
+    return _shorten(kept, whole_chars=len(text), max_chars=EXCERPT_MAX_CHARS)
 
 
 def mask(text: str, *, secrets: Iterable[str] = ()) -> str:
     """Replace the given secrets, and whatever looks like one, by a marker."""
+    return _SECRET_SHAPES.sub(_mask_match, _without(secrets, text=text))
+
+
+def _without(secrets: Iterable[str], *, text: str) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, MASK)
-    return _SECRET_SHAPES.sub(_mask_match, text)
+    return text
+
+
+def _shorten(text: str, *, whole_chars: int, max_chars: int) -> str:
+    note = f"… [{whole_chars} characters]"
+    return text[: max_chars - len(note)] + note
 
 
 def _mask_match(match: re.Match[str]) -> str:
