@@ -32,7 +32,8 @@ threads = int(os.environ.get("WEB_THREADS") or 10)
 
 # Chatwoot gives up after 5 s, so nothing useful takes longer than this.
 timeout = 30
-graceful_timeout = 20
+# Whoever stops it waits ten seconds before they kill it.
+graceful_timeout = 8
 # Longer than the usual 60 s of a proxy in front: the proxy closes first.
 keepalive = 75
 

@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace, urls: dict[str, str]) -> dict[str, obje
     )
     worker = subprocess.Popen(
         [
-            *(python, "-m", "celery", "-q", "-A", "bridge_project", "worker"),
+            *(python, *_door(options.pool), "-q", "-A", "bridge_project", "worker"),
             *("-P", options.pool, "-c", "1000", "--without-gossip"),
             *("--without-mingle", "--without-heartbeat"),
         ],
@@ -104,6 +104,13 @@ def measure(options: argparse.Namespace, urls: dict[str, str]) -> dict[str, obje
         "idle_pss_mb": round(idle_mb),
         "peak_pss_mb": round(peak_mb),
     }
+
+
+def _door(pool: str) -> list[str]:
+    """How `make run` starts it, see local_stack/programs.py."""
+    if pool == "gevent":
+        return ["-m", "gevent.monkey", "--module", "celery"]
+    return ["-m", "celery"]
 
 
 def _wait_for_all(port: int, *, runs: int, watched: psutil.Process) -> float:

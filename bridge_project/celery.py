@@ -1,4 +1,4 @@
-"""The Celery application; tasks live in `conversations.tasks`."""
+"""The Celery application; tasks live in `conversations.tasks` and `.housekeeping`."""
 
 from __future__ import annotations
 
@@ -11,3 +11,5 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bridge_project.settings")
 app = Celery("bridge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(related_name="housekeeping")
+app.autodiscover_tasks(related_name="worker")

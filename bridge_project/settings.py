@@ -6,11 +6,13 @@ The defaults suit development and tests. What production must set is refused by
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
@@ -45,6 +47,7 @@ INSTALLED_APPS = [
     "conversations.apps.ConversationsConfig",
     "chatwoot_api.apps.ChatwootApiConfig",
     "dify_api.apps.DifyApiConfig",
+    "access.apps.AccessConfig",
     "unfold",  # before the admin, whose templates it replaces
     "django.contrib.admin",
     "django.contrib.auth",
@@ -55,12 +58,14 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_celery_results",
+    "axes",
 ]
 
 MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",  # first: on each answer
     "bridge_project.middleware.JsonApiErrors",
     "bridge_project.middleware.ApiUnderAnyName",
-    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -69,6 +74,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it puts its page in the login's place
 ]
 
 TEMPLATES = [
@@ -162,13 +168,25 @@ CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = 7 * 24 * 3600
 CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = True
+
+
+def _periodic(name: str, *, every_s: float) -> dict[str, Any]:
+    """Those that queued up while no worker was there are too many."""
+    return {
+        "task": f"conversations.housekeeping.{name}",
+        "schedule": every_s,
+        "options": {"expires": every_s},
+    }
+
+
+# What must never wait for beat or Redis is not here: each worker sweeps by itself.
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "conversations.tasks.sweep",
-        "schedule": 30.0,
-        # Sweeps that queued up while no worker was there are one sweep too many.
-        "options": {"expires": 30.0},
-    },
+    "probe_services": _periodic("probe_services", every_s=30.0),
+    "carry_on_erasures": _periodic("carry_on_erasures", every_s=30.0),
+    "delete_in_dify": _periodic("delete_in_dify", every_s=60.0),
+    "end_idle": _periodic("end_idle", every_s=300.0),
+    "look_for_gone": _periodic("look_for_gone", every_s=600.0),
+    "prune": _periodic("prune", every_s=3600.0),
 }
 
 # --- Language, time, static files ---------------------------------------------
@@ -196,8 +214,13 @@ STORAGES = {
 # --- Security -----------------------------------------------------------------
 
 _https = PUBLIC_URL.startswith("https://")
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _https
+# No script of ours reads a cookie; forms bring their CSRF token with them.
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600 if _https else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
 # The proxy in front of gunicorn ends TLS and says so in this header.
@@ -213,6 +236,60 @@ SILENCED_SYSTEM_CHECKS = [
 X_FRAME_OPTIONS = "DENY"
 # The view itself refuses what is larger than 1 MB; this is Django's own line.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# The largest form is that of a group, with some hundred permissions; none has files.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 0
+
+# What a page of the admin may load and do; answers of the API need none of it.
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ("/api/", "/chatwoot/"),
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        # Unfold's pages are made with Alpine.js, which evaluates attributes.
+        "script-src": [SELF, UNSAFE_EVAL],
+        # Two styles stand in the pages themselves: Unfold's colours and htmx's. A test
+        # says which hashes to put here when an update has changed them.
+        "style-src-elem": [
+            SELF,
+            "'sha256-CftXQ/6rIQ3AMOrJUsQzoK+KGLgk4scJJlfXyvE/1mQ='",
+            "'sha256-bsV5JivYxvGywDAZ22EZJKBFip65Ng9xoJVLbBg7bdo='",
+        ],
+        # Alpine.js writes style attributes.
+        "style-src-attr": [UNSAFE_INLINE],
+        # For browsers that do not know the two above.
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [SELF],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# How many proxies of our own a browser's request passes, see access/addresses.py.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+# Five wrong passwords for a name from an address, then a quarter of an hour of rest.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+# In PostgreSQL: no decision is taken from Redis.
+AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "access.addresses.client_ip"
+AXES_LOCKOUT_CALLABLE = "access.lockout.locked_out"
+AXES_RESET_ON_SUCCESS = True
+# Who goes on trying must not keep the owner of the name out for ever.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+# Only failures of the last quarter of an hour are kept, and nothing about successes.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -224,6 +301,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = reverse_lazy("admin:login")
+# For a login without a page to go on to; Unfold's form does not name one.
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
 # --- The admin's look ---------------------------------------------------------
 
@@ -256,6 +335,7 @@ UNFOLD = {
         }
     ],
     "STYLES": [lambda request: static("bridge/admin.css")],
+    "SCRIPTS": [lambda request: static("bridge/admin.js")],
     "DASHBOARD_CALLBACK": "conversations.admin.attention.add_numbers",
     "SIDEBAR": {
         "navigation": [
@@ -309,6 +389,9 @@ UNFOLD = {
                     _page(
                         _("Task results"), "task", "django_celery_results.taskresult"
                     ),
+                    _page(_("Audit entries"), "history", "conversations.auditentry"),
+                    _page(_("Retention"), "auto_delete", "conversations.retention"),
+                    _page(_("Erasures"), "person_off", "conversations.erasure"),
                     _page(_("Users"), "person", "auth.user"),
                     _page(_("Groups"), "group", "auth.group"),
                 ],
@@ -332,5 +415,7 @@ LOGGING = {
         # One line for each of four tasks per message would bury everything else.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # Four lines for each login that worked; failures are warnings.
+        "axes": {"level": "WARNING"},
     },
 }

@@ -22,7 +22,9 @@ from bridge_project.lib.admin_base import (
     health_badge,
 )
 from bridge_project.lib.secret_fields import SecretAdminMixin, SecretFormMixin
+from chatwoot_api import probe
 from chatwoot_api.models import ChatwootAccount, Health, Inbox
+from chatwoot_api.token_texts import check_report, token_trouble
 
 SECRETS = (
     "bot_token",
@@ -55,6 +57,7 @@ class ChatwootAccountAdmin(SecretAdminMixin, BridgeAdmin[ChatwootAccount]):
     search_fields = ("name", "key", "base_url")
     ordering = ("name", "pk")
     prepopulated_fields = {"key": ("name",)}
+    actions = ("check_tokens",)
     readonly_fields = (
         "webhook_address",
         "state",
@@ -108,7 +111,15 @@ class ChatwootAccountAdmin(SecretAdminMixin, BridgeAdmin[ChatwootAccount]):
 
     @admin.display(description=_("health"))
     def state(self, account: ChatwootAccount) -> SafeString:
-        return health_badge(account)
+        """Show the bot's health, and beside it a refused administrator's token."""
+        if account.health == Health.REFUSED:
+            shown = badge(_("bot token refused"), tone="bad")
+        else:
+            shown = health_badge(account)
+        if account.admin_token_refused_at is None:
+            return shown
+        refused = badge(_("administrator token refused"), tone="bad")
+        return format_html("{} {}", shown, refused)
 
     @admin.display(description=_("address"))
     def server(self, account: ChatwootAccount) -> str:
@@ -157,8 +168,7 @@ class ChatwootAccountAdmin(SecretAdminMixin, BridgeAdmin[ChatwootAccount]):
     ) -> None:
         """Forget the old health with the old token; warn about open doors."""
         if change and REACHED_BY & set(form.changed_data):
-            obj.health = Health.UNKNOWN
-            obj.last_error, obj.last_error_at = "", None
+            obj.forget_health()
         super().save_model(request, obj, form, change)
         if not obj.allow_unsigned and not obj.secrets() and not obj.webhook_token:
             self.message_user(
@@ -177,13 +187,27 @@ class ChatwootAccountAdmin(SecretAdminMixin, BridgeAdmin[ChatwootAccount]):
         form_url: str = "",
         extra_context: dict[str, object] | None = None,
     ) -> HttpResponse:
-        """Warn on the page of an account that takes webhooks from anybody."""
+        """Warn on the page of an account that is open to anybody, or refused."""
         response = super().changeform_view(request, object_id, form_url, extra_context)
         if request.method == "GET" and object_id:
             account = self.get_object(request, object_id)
-            if account is not None and account.allow_unsigned:
-                self.message_user(request, OPEN_DOOR, messages.WARNING)
+            if account is not None:
+                for sentence in token_trouble(account):
+                    self.message_user(request, sentence, messages.ERROR)
+                if account.allow_unsigned:
+                    self.message_user(request, OPEN_DOOR, messages.WARNING)
         return response
+
+    @admin.action(description=_("Check the tokens now"), permissions=["change"])
+    def check_tokens(
+        self, request: HttpRequest, queryset: QuerySet[ChatwootAccount]
+    ) -> None:
+        """Ask Chatwoot about both tokens of each account, and say what it answered."""
+        for account in queryset:
+            result = probe.probe(account, only_refused=False)
+            probe.store(account, result)
+            for level, sentence in check_report(account, result):
+                self.message_user(request, sentence, level)
 
 
 OPEN_DOOR = _(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
+from typing import Self
 from uuid import uuid4
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.encryption import EncryptedTextField
+from bridge_project.lib.errors import BridgeError
 from bridge_project.lib.health import Health as Health
-from bridge_project.lib.health import HealthQuerySet, WithHealth
+from bridge_project.lib.health import HealthQuerySet, WithHealth, describe
+from chatwoot_api.refusals import Blocked, TokenRefused
 
 
 def new_webhook_token() -> str:
@@ -21,7 +26,50 @@ def new_webhook_token() -> str:
 
 
 class ChatwootAccountQuerySet(HealthQuerySet["ChatwootAccount"]):
-    """What happens to Chatwoot accounts."""
+    """What happens to Chatwoot accounts.
+
+    `health` is that of the bot's token; the administrator's has a column of its own,
+    since the bot can answer without it.
+    """
+
+    def to_probe(self, now: datetime) -> Self:
+        """Leave the accounts with a refused token whose next check is due."""
+        refused = Q(health=Health.REFUSED) | Q(admin_token_refused_at__isnull=False)
+        due = Q(next_probe_at=None) | Q(next_probe_at__lte=now)
+        return self.filter(refused & due)
+
+    def note(self, err: BridgeError) -> int:
+        """Note a failed call, if it tells of the service or of a token."""
+        if isinstance(err, TokenRefused):
+            return self.note_refusal(err)
+        if isinstance(err, Blocked):
+            return self.mark_failing(describe(err))
+        return super().note(err)
+
+    def note_refusal(self, err: TokenRefused) -> int:
+        """Note which token Chatwoot refused.
+
+        An error that only repeats an older refusal is no news: it would put off the
+        next check for ever.
+        """
+        if err.status is None:
+            return 0
+        if err.token == "bot":
+            return self.mark_refused(describe(err))
+        now = timezone.now()
+        # While the bot's token is refused, too, `last_error` tells of that.
+        self.usable().filter(admin_token_refused_at=None).update(
+            last_error=describe(err), last_error_at=now
+        )
+        return self.filter(admin_token_refused_at=None).update(
+            admin_token_refused_at=now, updated_at=now
+        )
+
+    def mark_admin_ok(self) -> int:
+        """Note that Chatwoot accepts the administrator's token."""
+        return self.exclude(admin_token_refused_at=None).update(
+            admin_token_refused_at=None, updated_at=timezone.now()
+        )
 
 
 class ChatwootAccount(WithHealth):
@@ -62,6 +110,13 @@ class ChatwootAccount(WithHealth):
             "The access token of an administrator's profile; it reads what a bot may "
             "not: message history, teams, attributes."
         ),
+    )
+    admin_token_refused_at = models.DateTimeField(
+        _("administrator token refused"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Since then only the bot's token is used; a probe tries again."),
     )
     webhook_secret = EncryptedTextField(
         _("webhook secret"),
@@ -127,6 +182,11 @@ class ChatwootAccount(WithHealth):
             self.account_webhook_secret,
         )
         return tuple(secret for secret in known if secret)
+
+    def forget_health(self) -> None:
+        """Give other tokens or another address a new chance; the caller saves."""
+        super().forget_health()
+        self.admin_token_refused_at = None
 
     def server_url(self) -> str:
         """Return the server's address without a slash or `/api/v1` at its end."""

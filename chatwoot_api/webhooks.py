@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge_project.lib.errors import BadSignature, MalformedPayload
 from bridge_project.lib.types import JsonObject, JsonValue
@@ -39,7 +39,7 @@ class Proof:
 
     signature: str = ""
     timestamp: str = ""
-    token: str = ""
+    token: str = field(default="", repr=False)
 
 
 def authenticate(
@@ -167,10 +167,11 @@ def _clean(key: str, value: JsonValue) -> JsonValue:
             # The raw record of inbox events; in conversations it is a name.
             return None
         if key == "contact_inbox":
-            return {k: value[k] for k in _KEPT_OF_CONTACT_INBOX if k in value}
+            kept = [k for k in _KEPT_OF_CONTACT_INBOX if k in value]
+            return {k: _clean(k, value[k]) for k in kept}
         return {k: _clean(k, v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_clean("", item) for item in value]
+        return [_clean(key, item) for item in value]
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 
 from django.utils import timezone
 
@@ -12,10 +13,12 @@ from bridge_project.lib.errors import (
     BridgeError,
     ConfigurationError,
     UpstreamError,
+    UpstreamUnavailable,
 )
 from bridge_project.lib.redact import cut
-from conversations import context, memory
+from conversations import context, memory, slots
 from conversations.call_log import CallRecorder
+from conversations.leases import Watch
 from conversations.models import (
     Bot,
     Conversation,
@@ -23,14 +26,18 @@ from conversations.models import (
     PipelineRun,
     Turn,
 )
+from conversations.outcomes import LEASE_LOST, SHUTDOWN, Interrupted, LeaseLost
 from dify_api import app_info
 from dify_api.client import DifyClient
 from dify_api.failures import (
     ConversationGone,
     DifyError,
+    DifyRateLimited,
     InvalidInputs,
+    RunAborted,
     RunTooLong,
     SilentStream,
+    StreamCut,
 )
 from dify_api.inputs import shape_inputs
 from dify_api.models import DifyApp
@@ -41,6 +48,7 @@ from dify_api.payloads import (
     StreamIds,
     StreamProgress,
 )
+from dify_api.pick_up import pick_up
 
 # How long we trust what an app said about its inputs; after a refusal, not at all.
 PARAMETERS_FRESH_FOR = timedelta(minutes=15)
@@ -52,42 +60,76 @@ _ID_FIELDS = [
     "dify_workflow_run_id",
     "dify_conversation_id",
 ]
+# Cut off without Dify's having said how it ended: it may go on there, or be done.
+WORKER_LOST = "worker_lost"
+CUT_OFF = frozenset({StreamCut.code, UpstreamUnavailable.code, SHUTDOWN, WORKER_LOST})
 
 
 def answer_for(
-    turn: Turn, *, bot: Bot, app: DifyApp, recorder: CallRecorder
+    turn: Turn, *, bot: Bot, app: DifyApp, recorder: CallRecorder, watch: Watch
 ) -> PipelineRun:
-    """Return a run that answers all messages of the turn, asking Dify if none does.
+    """Return a run that answers all messages of the turn.
 
-    Raises UpstreamError; the failed run keeps the cause.
+    An earlier attempt's answer is taken if there is one, also when it is in Dify only,
+    because the stream was cut off or the worker died. Raises UpstreamError; the failed
+    run keeps the cause. Raises NoPlace while the app is busy, Interrupted when nobody
+    wants the answer any more.
     """
-    if not turn.is_first_attempt:
-        answered = PipelineRun.objects.filter(
-            turn=turn,
-            status=PipelineRun.Status.SUCCEEDED,
-            last_message_id=turn.last_message_id,
-        ).last()
-        if answered is not None:
-            return answered
-    return _Ask(turn, bot=bot, app=app, recorder=recorder).start()
+    ask = _Ask(turn, bot=bot, app=app, recorder=recorder, watch=watch)
+    former = _former_run(turn)
+    if former is None:
+        return ask.start()
+    if former.status == PipelineRun.Status.SUCCEEDED:
+        return former
+    return ask.pick_up(former) or ask.start()
+
+
+def _former_run(turn: Turn) -> PipelineRun | None:
+    """Return the run that has, or may have, an answer to just these messages.
+
+    What a dead worker left as running was cut off.
+    """
+    runs = list(PipelineRun.objects.filter(turn=turn).order_by("pk"))
+    for run in runs:
+        if run.status == PipelineRun.Status.RUNNING:
+            run.status = PipelineRun.Status.FAILED
+            run.error_code = WORKER_LOST
+            run.error = "The worker died while Dify was being asked."
+            run.finished_at = timezone.now()
+            run.save(update_fields=["status", "error_code", "error", "finished_at"])
+    same = [run for run in runs if run.last_message_id == turn.last_message_id]
+    if not same:
+        return None
+    last = same[-1]
+    may_go_on = last.error_code in CUT_OFF and bool(last.dify_task_id)
+    is_answer = last.status == PipelineRun.Status.SUCCEEDED
+    return last if is_answer or may_go_on else None
 
 
 class _Ask:
     """One try: the run's row, the Dify client and what both need to know."""
 
     def __init__(
-        self, turn: Turn, *, bot: Bot, app: DifyApp, recorder: CallRecorder
+        self,
+        turn: Turn,
+        *,
+        bot: Bot,
+        app: DifyApp,
+        recorder: CallRecorder,
+        watch: Watch,
     ) -> None:
         self._conversation: Conversation = turn.conversation
         self._bot = bot
         self._app = app
         self._recorder = recorder
+        self._watch = watch
         self._run = PipelineRun(
             turn=turn,
             dify_app=app,
             last_message_id=turn.last_message_id,
             query=context.question(context.messages_of(turn)),
         )
+        self._has_place = False
         self._memory: DifyConversation | None = None
         self._remembered = ""
         self._parameters_read_now = False
@@ -101,19 +143,72 @@ class _Ask:
         """Ask, and leave the outcome in the run's row."""
         self._recorder.run = self._run
         try:
+            self._take_place()
             if not self._parameters_are_fresh():
                 self._read_parameters()
             self._shape_inputs()
             reply = self._ask_with_repairs()
         except Exception as err:
-            self._store_failure(err)
-            if isinstance(err, RunTooLong):
-                self._stop()
+            self._end_badly(err)
             raise
         finally:
             self._recorder.run = None
         self._store_reply(reply)
         return self._run
+
+    def pick_up(self, former: PipelineRun) -> PipelineRun | None:
+        """Return the answer that Dify has to a run that was cut off, None if none.
+
+        The run's row goes on where it was left.
+        """
+        former.dify_app = self._app
+        self._run, self._recorder.run = former, former
+        fresh = PipelineRun(
+            turn_id=former.turn_id,
+            dify_app=self._app,
+            last_message_id=former.last_message_id,
+            query=former.query,
+        )
+        try:
+            self._take_place()
+            reply = self._look_up(former)
+        except Exception as err:
+            self._end_badly(err)
+            raise
+        finally:
+            self._recorder.run = None
+        if reply is None:
+            former.status = PipelineRun.Status.FAILED
+            former.save(update_fields=["status"])
+            self._run = fresh
+            return None
+        self._note("The stream was cut off; the answer was picked up from Dify.")
+        self._store_reply(reply)
+        return former
+
+    def _look_up(self, former: PipelineRun) -> DifyReply | None:
+        ids = StreamIds(
+            task_id=former.dify_task_id,
+            conversation_id=former.dify_conversation_id,
+            message_id=former.dify_message_id,
+            workflow_run_id=former.dify_workflow_run_id,
+        )
+        began = (timezone.now() - former.started_at).total_seconds()
+        return pick_up(
+            self._client,
+            ids,
+            user=former.dify_user,
+            until=monotonic() + max(self._app.total_timeout_s - began, 1.0),
+            should_stop=self._watch.is_interrupted,
+        )
+
+    def _take_place(self) -> None:
+        """The row is there before Dify is called, so that a killed worker is seen."""
+        self._watch.check()
+        self._run.status = PipelineRun.Status.RUNNING
+        slots.take(self._run, app=self._app, now=timezone.now())
+        self._has_place = True
+        self._recorder.asked_app_id = self._app.pk
 
     def _ask_with_repairs(self) -> DifyReply:
         try:
@@ -170,10 +265,10 @@ class _Ask:
         )
 
     def _ask(self, *, dify_conversation_id: str = "", user: str = "") -> DifyReply:
+        self._watch.check()
         run = self._run
         run.dify_user = user or self._bot.dify_user(self._conversation)
         run.dify_conversation_id = dify_conversation_id
-        # The row is there before Dify is called, so that a killed worker is seen.
         run.save()
         return self._client.run(
             query=run.query,
@@ -182,6 +277,7 @@ class _Ask:
             conversation_id=dify_conversation_id,
             trace_id=f"bridge-turn-{run.turn_id}-run-{run.pk}",
             on_progress=self._keep_ids,
+            should_stop=self._watch.is_interrupted,
         )
 
     def _keep_ids(self, progress: StreamProgress) -> None:
@@ -264,6 +360,7 @@ class _Ask:
         self._take_ids(reply.ids)
         run.status = PipelineRun.Status.SUCCEEDED
         run.outcome = reply.outcome
+        run.error_code = run.error = ""
         run.answer = reply.answer
         run.thinking = reply.thinking
         run.first_event_ms = reply.first_event_ms
@@ -276,17 +373,41 @@ class _Ask:
             run.currency = reply.usage.currency
         run.save()
         self._remember()
+        apps = DifyApp.objects.filter(pk=self._app.pk)
         if self._app.health != DifyApp.Health.OK:
-            DifyApp.objects.filter(pk=self._app.pk).mark_ok()
+            apps.mark_ok()
+        if self._app.lowered_limit is not None:
+            apps.speed_up(timezone.now())
 
-    def _store_failure(self, err: Exception) -> None:
-        run = self._run
+    def _end_badly(self, err: Exception) -> None:
+        """Store why the run has no answer, and stop it in Dify if nobody waits."""
+        if not self._has_place:
+            return
+        cause = self._watch.cause if isinstance(err, RunAborted) else ""
+        if isinstance(err, Interrupted):
+            cause = err.cause
         if isinstance(err, DifyError) and err.ids is not None:
             self._take_ids(err.ids)
+        if cause == LEASE_LOST:
+            raise LeaseLost from err
+        if isinstance(err, RunTooLong) or (cause and cause != SHUTDOWN):
+            self._stop()
+        self._store_failure(err, cause=cause)
+        if isinstance(err, RunAborted):
+            raise Interrupted(cause or SHUTDOWN) from err
+
+    def _store_failure(self, err: Exception, *, cause: str) -> None:
+        run = self._run
+        code = err.code if isinstance(err, BridgeError) else "internal_error"
         run.status = PipelineRun.Status.FAILED
-        run.error_code = err.code if isinstance(err, BridgeError) else "internal_error"
-        run.error = cut(str(err))
+        run.error_code, run.error = code, cut(str(err))
+        if cause:
+            run.status = PipelineRun.Status.STOPPED
+            run.error_code, run.error = cause, ""
         run.finished_at = timezone.now()
         run.save()
+        apps = DifyApp.objects.filter(pk=self._app.pk)
+        if isinstance(err, DifyRateLimited):
+            apps.slow_down(timezone.now())
         if isinstance(err, BridgeError):
-            DifyApp.objects.filter(pk=self._app.pk).note(err)
+            apps.note(err)

@@ -139,7 +139,7 @@ def _follow(row: ChatwootAccount | DifyApp, values: dict[str, str | int]) -> lis
             changed.append(name)
     if changed:
         # With another address or token it has to be found out anew.
-        row.health, row.last_error, row.last_error_at = row.Health.UNKNOWN, "", None
+        row.forget_health()
     return changed
 
 

@@ -24,6 +24,8 @@ class CallRecorder:
         self._turn = turn
         self._calls: list[UpstreamCall] = []
         self.run: PipelineRun | None = None
+        # The Dify app that was asked, once a place was taken.
+        self.asked_app_id: int | None = None
 
     def __call__(self, call: FinishedCall) -> None:
         """Take note of one finished call."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from bridge_project.lib.types import JsonObject
 from chatwoot_api import payloads
 from chatwoot_api.payloads import ChatwootEvent, Message
 from conversations.models import (
@@ -34,23 +35,24 @@ def decide(
     *,
     conversation: Conversation | None,
     bot: Bot | None,
-    seen_before: bool,
+    known: Reason | None,
     now: datetime,
 ) -> Decision:
     """Decide about one event.
 
     `conversation` is the mirror with this event already applied, `bot` the one that
-    owns the inbox, `seen_before` whether another event brought the same message to be
-    answered.
+    owns the inbox. `known` says why the message is settled by an earlier event:
+    DUPLICATE_MESSAGE or MESSAGE_DELETED.
     """
     reason = _why_not_a_customers_message(event) or _why_not_ours(
         event.message, conversation=conversation, bot=bot
     )
-    if reason is None and seen_before:
-        reason = Reason.DUPLICATE_MESSAGE
+    reason = reason or known
     if reason is not None or not (event.message and conversation and bot):
         return Decision(Action.IGNORE, reason or Reason.UNKNOWN_EVENT)
-    reason = _why_unanswerable(event.message, bot=bot, now=now)
+    reason = _why_unanswerable(
+        event.message, conversation=conversation, bot=bot, now=now
+    )
     if reason is None:
         return Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
     hides = hides_from_humans(status=conversation.status, bot=bot)
@@ -66,24 +68,67 @@ def hides_from_humans(*, status: str, bot: Bot) -> bool:
     return status == ConversationStatus.PENDING and bot.reply_as == ReplyAs.MESSAGE
 
 
+@dataclass(frozen=True)
+class Situation:
+    """How a conversation stands, by the mirror or by Chatwoot itself right now."""
+
+    status: str
+    labels: tuple[str, ...]
+    custom_attributes: JsonObject
+    assignee_kind: str
+    paused: bool
+    human_message_id: int
+
+
+def situation_of(conversation: Conversation) -> Situation:
+    """Return how the conversation stands by the mirror."""
+    return Situation(
+        status=conversation.status,
+        labels=tuple(conversation.labels),
+        custom_attributes=conversation.custom_attributes,
+        assignee_kind=conversation.assignee_kind,
+        paused=conversation.paused,
+        human_message_id=conversation.last_human_message_id,
+    )
+
+
+# The conversation still is the bot's, but the bot is to be silent: if only the bot sees
+# the conversation, the humans have to be told.
+SILENCED = frozenset({Reason.PAUSED, Reason.HUMAN_IS_ASSIGNED})
+
+
 def why_no_longer(
-    *,
-    status: str,
-    human_message_id: int,
-    turn_message_id: int,
-    bot: Bot,
+    situation: Situation, *, turn_message_id: int, bot: Bot
 ) -> Reason | None:
     """Return why a turn may not be answered any more, or None if it may.
 
-    An assignee alone is no takeover: reopened conversations keep last week's
-    (reference/chatwoot.md section 4). A public human reply after the customer's last
-    message is one.
+    A public human reply after the customer's last message takes over. An assignee alone
+    does so only where the bot says so, since reopened conversations keep last week's
+    (reference/chatwoot.md section 4).
     """
-    if human_message_id > turn_message_id:
+    if situation.human_message_id > turn_message_id:
         return Reason.HUMAN_HAS_TAKEN_OVER
-    if status not in bot.speak_in_statuses:
+    if situation.status not in bot.speak_in_statuses:
         return Reason.STATUS_NOT_ALLOWED
+    if is_paused(situation, bot=bot):
+        return Reason.PAUSED
+    if bot.yields_to_assignee and situation.assignee_kind == "user":
+        return Reason.HUMAN_IS_ASSIGNED
     return None
+
+
+def is_paused(situation: Situation, *, bot: Bot) -> bool:
+    """Tell whether somebody paused the bot: in our admin, by label or attribute."""
+    if situation.paused or (bot.pause_label and bot.pause_label in situation.labels):
+        return True
+    value = situation.custom_attributes.get(bot.pause_attribute)
+    if isinstance(value, str):
+        return value.strip().lower() not in _NOT_SET
+    return bool(value)
+
+
+# What people and flows write for "no".
+_NOT_SET = frozenset({"", "false", "0", "no", "off", "none", "null"})
 
 
 def is_human_reply(message: Message) -> bool:
@@ -110,7 +155,8 @@ def _why_not_a_customers_message(event: ChatwootEvent) -> Reason | None:
     if message is None:
         return _reason_of_other_event(name)
     if name == "message_updated":
-        return Reason.MESSAGE_UPDATED
+        gone = message.is_deleted
+        return Reason.MESSAGE_DELETED if gone else Reason.MESSAGE_UPDATED
     if message.message_type == "template":
         return Reason.WIDGET_MESSAGE
     if message.message_type == "activity":
@@ -158,16 +204,20 @@ def _why_not_ours(
         return Reason.NO_BOT_FOR_INBOX
     if conversation.contact_blocked:
         return Reason.CONTACT_BLOCKED
-    return why_no_longer(
-        status=conversation.status,
-        human_message_id=conversation.last_human_message_id,
-        turn_message_id=message.id,
-        bot=bot,
+    reason = why_no_longer(
+        situation_of(conversation), turn_message_id=message.id, bot=bot
     )
+    return None if reason in SILENCED else reason
 
 
-def _why_unanswerable(message: Message, *, bot: Bot, now: datetime) -> Reason | None:
+def _why_unanswerable(
+    message: Message, *, conversation: Conversation, bot: Bot, now: datetime
+) -> Reason | None:
     """Say why a message that waits for the bot is for the humans all the same."""
+    situation = situation_of(conversation)
+    silenced = why_no_longer(situation, turn_message_id=message.id, bot=bot)
+    if silenced is not None:
+        return silenced
     if not bot.enabled:
         return Reason.BOT_DISABLED
     if bot.dify_app is None:

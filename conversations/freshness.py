@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+
 from bridge_project.lib.errors import (
     ConfigurationError,
     NotFound,
-    Unauthorized,
     UnexpectedReply,
     UpstreamRejected,
     UpstreamUnavailable,
 )
 from chatwoot_api.client import ChatwootClient
-from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import Message
-from conversations.decisions import is_human_reply, why_no_longer
+from conversations.decisions import (
+    Situation,
+    is_human_reply,
+    situation_of,
+    why_no_longer,
+)
 from conversations.models import Bot, Conversation, Reason, Turn
+
+logger = logging.getLogger(__name__)
 
 
 def why_not(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Reason | None:
@@ -24,29 +31,29 @@ def why_not(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Reason | None:
     UpstreamError when Chatwoot is away: the answer could not be posted either.
     """
     conversation = Conversation.objects.get(pk=turn.conversation_id)
-    status = conversation.status
-    human_message_id = conversation.last_human_message_id
+    situation = situation_of(conversation)
     try:
         current, last = client.show_conversation(conversation.chatwoot_conversation_id)
     except NotFound:
         return Reason.CONVERSATION_GONE
-    except (Unauthorized, ConfigurationError) as err:
+    except (UpstreamRejected, ConfigurationError) as err:
         # The answer can be posted all the same, but somebody should know.
-        ChatwootAccount.objects.filter(pk=conversation.account_id).note(err)
+        logger.warning("Turn %s: the conversation cannot be read: %s", turn.pk, err)
     except UpstreamUnavailable as err:
         # A bot's read fails once the conversation has a team, see ChatwootClient.
         if err.status != 500 or client.can_read_messages:
             raise
     else:
-        status = current.status or status
         replied_id = _human_reply_after(turn, last=last, client=client)
-        human_message_id = max(human_message_id, replied_id)
-    return why_no_longer(
-        status=status,
-        human_message_id=human_message_id,
-        turn_message_id=turn.last_message_id,
-        bot=bot,
-    )
+        situation = Situation(
+            status=current.status or situation.status,
+            labels=current.labels,
+            custom_attributes=current.custom_attributes,
+            assignee_kind=current.assignee.kind if current.assignee else "",
+            paused=situation.paused,
+            human_message_id=max(situation.human_message_id, replied_id),
+        )
+    return why_no_longer(situation, turn_message_id=turn.last_message_id, bot=bot)
 
 
 def _human_reply_after(

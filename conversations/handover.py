@@ -25,7 +25,15 @@ logger = logging.getLogger(__name__)
 # Chatwoot answers reads, or we would not be here: then its posts fail for good.
 LET_GO_AFTER = 12
 # The customer is told only of a failure; a late or an unasked-for line would be odd.
-_QUIET = frozenset({Reason.BOT_DISABLED, Reason.TOO_OLD})
+_QUIET = frozenset(
+    {
+        Reason.BOT_DISABLED,
+        Reason.TOO_OLD,
+        Reason.PAUSED,
+        Reason.HUMAN_IS_ASSIGNED,
+        Reason.ERASED,
+    }
+)
 
 
 def hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:

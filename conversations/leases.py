@@ -1,7 +1,8 @@
-"""Keep this process's running turns from being taken for abandoned.
+"""Keep this process's running turns from being taken for abandoned, and watch them.
 
-One thread renews all leases with one statement: five hundred streams that each renewed
-their own would keep the database busy with nothing else.
+One thread renews all leases with one statement, and asks with another whose run is no
+longer wanted: five hundred streams that each asked for themselves would keep the
+database busy with nothing else.
 """
 
 from __future__ import annotations
@@ -16,52 +17,99 @@ from django.utils import timezone
 
 from bridge_project.lib.database import release_connection
 from conversations.models import Turn
+from conversations.outcomes import LEASE_LOST, SHUTDOWN, Interrupted
 
 logger = logging.getLogger(__name__)
 
-RENEW_EVERY_S = 10.0
+WATCH_EVERY_S = 1.0
+RENEW_EVERY = 5  # times WATCH_EVERY_S
+
+
+class Watch:
+    """Tells one run whether it is still wanted."""
+
+    def __init__(self) -> None:
+        self.cause = ""
+
+    def is_interrupted(self) -> bool:
+        return bool(self.cause)
+
+    def check(self) -> None:
+        """Raise Interrupted when the run is to be given up."""
+        if self.cause:
+            raise Interrupted(self.cause)
 
 
 class LeaseKeeper:
     """Renews the leases that it holds until they are let go."""
 
-    def __init__(self, *, every_s: float = RENEW_EVERY_S) -> None:
+    def __init__(self, *, every_s: float = WATCH_EVERY_S) -> None:
         self._every_s = every_s
-        self._leases: set[UUID] = set()
+        self._watches: dict[UUID, Watch] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._shuts_down = False
 
     @contextmanager
-    def kept(self, lease: UUID) -> Iterator[None]:
+    def kept(self, lease: UUID) -> Iterator[Watch]:
         """Renew `lease` for as long as the block runs."""
+        watch = Watch()
         with self._lock:
-            self._leases.add(lease)
+            if self._shuts_down:
+                watch.cause = SHUTDOWN
+            self._watches[lease] = watch
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
-                    target=self._renew_while_any, daemon=True
+                    target=self._watch_while_any, daemon=True
                 )
                 self._thread.start()
         try:
-            yield
+            yield watch
         finally:
             with self._lock:
-                self._leases.discard(lease)
+                self._watches.pop(lease, None)
 
-    def _renew_while_any(self) -> None:
+    def shut_down(self) -> None:
+        """Have every run handed back, those that are yet to begin as well."""
+        with self._lock:
+            self._shuts_down = True
+            for watch in self._watches.values():
+                watch.cause = watch.cause or SHUTDOWN
+
+    @property
+    def count(self) -> int:
+        """How many turns this process is running."""
+        with self._lock:
+            return len(self._watches)
+
+    def _watch_while_any(self) -> None:
         pause = threading.Event()
+        rounds = 0
         while True:
             pause.wait(self._every_s)
             with self._lock:
-                leases = set(self._leases)
-                if not leases:
+                watches = dict(self._watches)
+                if not watches:
                     self._thread = None
                     return
+            rounds += 1
             try:
-                Turn.objects.renew(leases, now=timezone.now())
+                if rounds % RENEW_EVERY == 0:
+                    Turn.objects.renew(watches, now=timezone.now())
+                _look(watches)
             except Exception as err:  # the thread must outlive every fault
                 logger.warning("Leases could not be renewed: %s", err)
             finally:
                 release_connection()
+
+
+def _look(watches: dict[UUID, Watch]) -> None:
+    """Note which runs lost their lease, or are to be given up."""
+    rows = Turn.objects.filter(status=Turn.Status.RUNNING, lease__in=list(watches))
+    found = dict(rows.values_list("lease", "interrupt"))
+    for lease, watch in watches.items():
+        cause = found.get(lease, LEASE_LOST)
+        watch.cause = watch.cause or cause
 
 
 keeper = LeaseKeeper()

@@ -6,29 +6,28 @@ connection is held while Chatwoot or Dify is called (see `lib.http`).
 
 from __future__ import annotations
 
-import logging
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
 from django.utils import timezone
 
-from bridge_project.lib.errors import (
-    BridgeError,
-    ConfigurationError,
-    OutcomeUnknown,
-    UpstreamError,
-)
-from bridge_project.lib.redact import cut
+from bridge_project.lib.errors import BridgeError, ConfigurationError
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import ChatwootAccount, Health
-from conversations import answering, freshness, handover, posting, retries, turns
+from conversations import (
+    aftermath,
+    answering,
+    freshness,
+    handover,
+    posting,
+    slots,
+    turns,
+)
+from conversations.aftermath import Result
 from conversations.call_log import CallRecorder
-from conversations.decisions import hides_from_humans
-from conversations.leases import keeper
+from conversations.decisions import SILENCED, hides_from_humans
+from conversations.leases import Watch, keeper
 from conversations.models import (
     Bot,
     OutgoingMessage,
@@ -37,24 +36,18 @@ from conversations.models import (
     ReplyAs,
     Turn,
 )
+from conversations.outcomes import (
+    LEASE_LOST,
+    AccountRefused,
+    Interrupted,
+    LeaseLost,
+    NoAnswer,
+)
+from dify_api.models import DifyApp
 from dify_api.payloads import Outcome
-
-logger = logging.getLogger(__name__)
 
 # More than retries ever make: such a turn kills its workers.
 MAX_ATTEMPTS = 12
-# A turn that cannot be handed over because Chatwoot is away waits this long for it.
-HANDOVER_GIVEN_UP_AFTER = timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a turn, and which one is to be woken next, and when."""
-
-    summary: str
-    next_turn_id: int | None = None
-    delay_s: float = 0.0
-    fault: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -65,20 +58,42 @@ class Ending:
     reason: Reason
 
 
-class LeaseLost(BridgeError):
-    """Another worker has taken the turn; this one must not go on."""
+class Typing:
+    """The typing sign; Chatwoot never hides it by itself.
 
-    code = "lease_lost"
+    A sign that fails costs nobody the answer.
+    """
+
+    def __init__(self, turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
+        self._number = turn.conversation.chatwoot_conversation_id
+        self._client = client
+        self._wanted = bot.reply_as == ReplyAs.MESSAGE
+        self.is_shown = False
+
+    def show(self) -> None:
+        """Show it to the customer."""
+        if self._wanted and self._client.can_speak:
+            self.is_shown = True
+            self._client.show_typing(self._number, on=True)
+
+    def hide(self) -> None:
+        """Take it away, if it was shown."""
+        if self._wanted and self.is_shown and self._client.can_speak:
+            self.is_shown = False
+            self._client.show_typing(self._number, on=False)
 
 
-class NoAnswer(BridgeError):
-    """Dify ran, but what it said is nothing that a customer can be told."""
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What one attempt at a turn works with."""
 
-    code = "no_answer"
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__()
-        self.reason = reason
+    turn: Turn
+    bot: Bot
+    client: ChatwootClient
+    recorder: CallRecorder
+    typing: Typing
+    lease: UUID
+    watch: Watch
 
 
 def run(turn_id: int) -> Result:
@@ -90,60 +105,100 @@ def run(turn_id: int) -> Result:
         "bot__account", "bot__dify_app", "conversation__account", "conversation__inbox"
     ).get(pk=turn_id)
     recorder = CallRecorder(turn)
-    with keeper.kept(lease):
+    with keeper.kept(lease) as watch:
         try:
-            ending = _work(turn, lease=lease, recorder=recorder)
+            ending = _begin(turn, lease=lease, watch=watch, recorder=recorder)
         except LeaseLost:
-            return Result("lost the lease, another worker has it")
+            result = Result("lost the lease, another worker has it")
         except Exception as err:
-            result = _after_failure(turn, lease=lease, err=err)
+            result = aftermath.settle(turn, lease=lease, err=err)
             # The task raises a fault of ours, once the next attempt is on its way.
             fault = None if isinstance(err, BridgeError) else err
-            return replace(result, fault=fault)
+            result = replace(result, fault=fault)
+        else:
+            following = turns.finish(
+                turn, lease=lease, status=ending.status, reason=ending.reason
+            )
+            result = Result(
+                f"{ending.status}: {ending.reason}",
+                next_turn_id=following.pk if following else None,
+            )
         finally:
             recorder.flush()
-        following = turns.finish(
-            turn, lease=lease, status=ending.status, reason=ending.reason
-        )
-    return Result(
-        f"{ending.status}: {ending.reason}",
-        next_turn_id=following.pk if following else None,
-    )
+    return replace(result, app_id=recorder.asked_app_id)
 
 
-def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
-    """Do what the turn needs next. Raises what `_after_failure` sorts out."""
+def show_waiting(turn: Turn) -> None:
+    """Show the typing sign while a turn waits for more messages."""
     bot = turn.bot
-    if bot is None:
+    if bot is None or bot.reply_as != ReplyAs.MESSAGE:
+        return
+    client = ChatwootClient(bot.account)
+    if client.can_speak:
+        client.show_typing(turn.conversation.chatwoot_conversation_id, on=True)
+
+
+def _begin(turn: Turn, *, lease: UUID, watch: Watch, recorder: CallRecorder) -> Ending:
+    if turn.bot is None:
         return Ending(Turn.Status.SKIPPED, Reason.NO_BOT_FOR_INBOX)
-    client = ChatwootClient(bot.account, call_log=recorder)
+    accounts = ChatwootAccount.objects.filter(pk=turn.bot.account_id)
+    client = ChatwootClient(
+        turn.bot.account, call_log=recorder, on_refused=accounts.note_refusal
+    )
+    attempt = Attempt(
+        turn=turn,
+        bot=turn.bot,
+        client=client,
+        recorder=recorder,
+        typing=Typing(turn, bot=turn.bot, client=client),
+        lease=lease,
+        watch=watch,
+    )
+    # Somebody may have been shown it while the turn waited for more messages.
+    attempt.typing.is_shown = turn.bot.debounce_s > 0 and turn.attempts <= 1
+    try:
+        return _work(attempt)
+    except Interrupted as err:
+        if err.cause == LEASE_LOST:
+            raise LeaseLost from err
+        raise
+    finally:
+        attempt.typing.hide()
+
+
+def _work(attempt: Attempt) -> Ending:
+    """Do what the turn needs next. Raises what `aftermath` sorts out."""
+    turn, bot, client = attempt.turn, attempt.bot, attempt.client
     if turn.attempts > MAX_ATTEMPTS and not turn.handover_reason:
         raise NoAnswer(Reason.INTERNAL_ERROR)
+    if not client.can_act:
+        raise AccountRefused
     # 1. An earlier attempt may have posted the answer and died before it said so.
     if _is_answered(turn, client=client):
         return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
+    if not turn.handover_reason:
+        _check_worth(attempt)
     # 2. Is it still ours to answer?
     reason = freshness.why_not(turn, bot=bot, client=client)
     if turn.handover_reason:
-        _keep(lease)
-        return _hand_over(turn, bot=bot, client=client, not_ours=reason)
+        _keep(attempt)
+        return _hand_over(attempt, not_ours=reason)
     if reason is not None:
-        return Ending(Turn.Status.SKIPPED, reason)
+        return _not_answered(attempt, reason=reason)
     if not bot.enabled:
-        if not hides_from_humans(status=turn.conversation.status, bot=bot):
-            return Ending(Turn.Status.SKIPPED, Reason.BOT_DISABLED)
-        raise NoAnswer(Reason.BOT_DISABLED)
+        return _not_answered(attempt, reason=Reason.BOT_DISABLED)
     # 3. Ask.
-    with _typing(turn, bot=bot, client=client):
-        answered = _ask(turn, bot=bot, recorder=recorder)
+    attempt.typing.show()
+    answered = _ask(attempt)
+    attempt.typing.hide()
     # 4. Dify took its time: look again, just before posting.
     reason = freshness.why_not(turn, bot=bot, client=client)
     if reason is not None:
-        return Ending(Turn.Status.SKIPPED, reason)
+        return _not_answered(attempt, reason=reason)
     missing = _why_no_answer(answered)
     if missing is not None:
         raise NoAnswer(missing)
-    _keep(lease)
+    _claim_post(attempt)
     # 5. Post.
     posting.post_once(
         turn,
@@ -157,10 +212,51 @@ def _work(turn: Turn, *, lease: UUID, recorder: CallRecorder) -> Ending:
     return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
 
 
-def _ask(turn: Turn, *, bot: Bot, recorder: CallRecorder) -> PipelineRun:
+def _check_worth(attempt: Attempt) -> None:
+    """Raise when it makes no sense to ask: too late, refused, or no place."""
+    turn, bot, now = attempt.turn, attempt.bot, timezone.now()
+    started_at = turn.started_at or now
+    if now - started_at > timedelta(minutes=bot.max_turn_minutes):
+        raise NoAnswer(Reason.TOOK_TOO_LONG, error=turn.error)
+    if started_at - turn.created_at > timedelta(seconds=bot.max_message_age_s):
+        raise NoAnswer(Reason.TOO_OLD)
+    if not attempt.client.can_speak:
+        raise NoAnswer(
+            Reason.CHATWOOT_FAILED,
+            error="Chatwoot refuses the bot's token. Enter a new one at the account.",
+        )
     if bot.dify_app is None:
+        return
+    if bot.dify_app.health == DifyApp.Health.REFUSED:
+        raise NoAnswer(
+            Reason.DIFY_FAILED,
+            error="Dify refuses the app's key, so it was not asked. Enter a new key at "
+            "the Dify app.",
+        )
+    slots.check(turn, app=bot.dify_app, now=now)
+
+
+def _not_answered(attempt: Attempt, *, reason: Reason) -> Ending:
+    """End the turn; what only the bot can see is for the humans if it is silenced."""
+    left_alone = reason in SILENCED or reason == Reason.BOT_DISABLED
+    if left_alone:
+        status = attempt.turn.conversation.status
+        if hides_from_humans(status=status, bot=attempt.bot):
+            raise NoAnswer(reason)
+    return Ending(Turn.Status.SKIPPED, reason)
+
+
+def _ask(attempt: Attempt) -> PipelineRun:
+    app = attempt.bot.dify_app
+    if app is None:
         raise ConfigurationError("The bot has no Dify app. Choose one at the bot.")
-    return answering.answer_for(turn, bot=bot, app=bot.dify_app, recorder=recorder)
+    return answering.answer_for(
+        attempt.turn,
+        bot=attempt.bot,
+        app=app,
+        recorder=attempt.recorder,
+        watch=attempt.watch,
+    )
 
 
 def _why_no_answer(run: PipelineRun) -> Reason | None:
@@ -172,10 +268,28 @@ def _why_no_answer(run: PipelineRun) -> Reason | None:
     return None if run.answer.strip() else Reason.EMPTY_ANSWER
 
 
-def _keep(lease: UUID) -> None:
+def _keep(attempt: Attempt) -> None:
     """Go on only while the turn is still ours: right before a message is posted."""
-    if not Turn.objects.renew([lease], now=timezone.now()):
+    if not Turn.objects.renew([attempt.lease], now=timezone.now()):
         raise LeaseLost
+
+
+def _claim_post(attempt: Attempt) -> None:
+    """Post only what is still ours, wanted, and an answer to all messages."""
+    turn, lease = attempt.turn, attempt.lease
+    may_post = Turn.objects.claim_post(
+        turn.pk,
+        lease=lease,
+        last_message_id=turn.last_message_id,
+        now=timezone.now(),
+    )
+    if may_post:
+        return
+    held = Turn.objects.held(turn.pk, lease=lease).values_list("interrupt", flat=True)
+    cause = held.first()
+    if not cause:
+        raise LeaseLost
+    raise Interrupted(cause)
 
 
 def _is_answered(turn: Turn, *, client: ChatwootClient) -> bool:
@@ -188,96 +302,12 @@ def _is_answered(turn: Turn, *, client: ChatwootClient) -> bool:
         raise
 
 
-def _hand_over(
-    turn: Turn, *, bot: Bot, client: ChatwootClient, not_ours: Reason | None
-) -> Ending:
+def _hand_over(attempt: Attempt, *, not_ours: Reason | None) -> Ending:
     """Finish a handover, unless a human was faster."""
-    if not_ours is None:
-        handover.hand_over(turn, bot=bot, client=client)
+    turn = attempt.turn
+    if not_ours is None or not_ours in SILENCED:
+        handover.hand_over(turn, bot=attempt.bot, client=attempt.client)
     elif not handover.was_begun(turn):
         # Otherwise it is our own status change, made before a worker died.
         return Ending(Turn.Status.SKIPPED, not_ours)
     return Ending(Turn.Status.HANDED_OVER, Reason(turn.handover_reason))
-
-
-@contextmanager
-def _typing(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Iterator[None]:
-    """Show the typing sign meanwhile; a sign that fails costs nobody the answer."""
-    shown = bot.reply_as == ReplyAs.MESSAGE
-    number = turn.conversation.chatwoot_conversation_id
-    try:
-        if shown:
-            client.show_typing(number, on=True)
-        yield
-    finally:
-        if shown:
-            client.show_typing(number, on=False)
-
-
-def _after_failure(turn: Turn, *, lease: UUID, err: Exception) -> Result:
-    """Put the turn back for another attempt, for the humans, or, at last, give up."""
-    # The reason of a NoAnswer says it all.
-    error = "" if isinstance(err, NoAnswer) else cut(str(err))
-    logger.warning("Turn %s, attempt %s: %s", turn.pk, turn.attempts, error)
-    reason, pause = _what_next(turn, err)
-    if pause is None:
-        result = _give_up(turn, lease=lease, err=err)
-    else:
-        unsettled = posting.is_unsettled(turn)
-        status = Turn.Status.UNKNOWN if unsettled else Turn.Status.RETRYING
-        turns.postpone(
-            turn,
-            lease=lease,
-            status=status,
-            until=timezone.now() + timedelta(seconds=pause),
-            error=error,
-            handover_reason=reason,
-        )
-        result = Result(f"{status}: {error}", next_turn_id=turn.pk, delay_s=pause)
-    if isinstance(err, UpstreamError) and err.service == ChatwootClient.service:
-        ChatwootAccount.objects.filter(pk=turn.conversation.account_id).note(err)
-    return result
-
-
-def _what_next(turn: Turn, err: Exception) -> tuple[str, float | None]:
-    """Return the reason to hand over, "" for none, and the pause; None: give up."""
-    chance = random.random()
-    if turn.handover_reason:
-        pause = retries.handover_delay_s(turn.attempts, error=err, chance=chance)
-        too_late = timezone.now() - turn.created_at > HANDOVER_GIVEN_UP_AFTER
-        return turn.handover_reason, None if too_late else pause
-    if isinstance(err, OutcomeUnknown) and turn.attempts <= len(retries.DELAYS_S):
-        return "", retries.look_up_delay_s(turn.attempts)
-    pause = retries.delay_s(turn.attempts, error=err, chance=chance)
-    if pause is None:
-        return _reason_of(err), 0.0
-    return "", pause
-
-
-def _give_up(turn: Turn, *, lease: UUID, err: Exception) -> Result:
-    logger.error("Turn %s can neither be answered nor handed over: %s", turn.pk, err)
-    following = turns.finish(
-        turn,
-        lease=lease,
-        status=Turn.Status.FAILED,
-        reason=Reason(turn.handover_reason),
-        error=cut(str(err)),
-    )
-    return Result(
-        f"{Turn.Status.FAILED}: {err}",
-        next_turn_id=following.pk if following else None,
-    )
-
-
-def _reason_of(err: Exception) -> Reason:
-    """Name the cause of a handover."""
-    if isinstance(err, NoAnswer):
-        return err.reason
-    if isinstance(err, posting.CannotBeKnown | OutcomeUnknown):
-        return Reason.OUTCOME_UNKNOWN
-    if isinstance(err, ConfigurationError):
-        return Reason.CONFIGURATION
-    if isinstance(err, UpstreamError):
-        is_dify = err.service == "dify"
-        return Reason.DIFY_FAILED if is_dify else Reason.CHATWOOT_FAILED
-    return Reason.INTERNAL_ERROR

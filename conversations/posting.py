@@ -16,7 +16,6 @@ from bridge_project.lib.errors import (
     UpstreamUnavailable,
 )
 from chatwoot_api.client import ChatwootClient
-from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import MARK_KEY
 from conversations.models import OutgoingMessage, Turn, WebhookEvent
 
@@ -108,10 +107,8 @@ def _settle(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
     if found is None and can_look:
         try:
             found = _in_history(message, client=client)
-        except UpstreamRejected as err:
+        except UpstreamRejected:
             # A revoked token looks nowhere; the bot's own may post all the same.
-            account = message.turn.conversation.account_id
-            ChatwootAccount.objects.filter(pk=account).note(err)
             can_look = False
     if found is not None:
         _is_posted(message, chatwoot_message_id=found)

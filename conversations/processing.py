@@ -10,14 +10,13 @@ from django.utils import timezone
 
 from bridge_project.lib.redact import cut
 from chatwoot_api.payloads import parse_event
-from conversations import memory, mirror, turns
-from conversations.decisions import Decision, decide
+from conversations import deletion, mirror, turns
+from conversations.decisions import Decision, decide, situation_of, why_no_longer
 from conversations.models import (
     Action,
     Bot,
     Conversation,
     ConversationStatus,
-    DifyConversation,
     Reason,
     Turn,
     WebhookEvent,
@@ -63,9 +62,7 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
         _store(row, decision=decision, now=now)
         return None
     if event.conversation is None:
-        decision = decide(
-            event, conversation=None, bot=None, seen_before=False, now=now
-        )
+        decision = decide(event, conversation=None, bot=None, known=None, now=now)
         _store(row, decision=decision, now=now)
         return None
     conversation = mirror.locked(row.account, number=event.conversation.id)
@@ -77,32 +74,55 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
         event,
         conversation=conversation,
         bot=bot,
-        seen_before=_seen_before(row),
+        known=_known(row),
         now=now,
     )
     row.conversation = conversation
     _store(row, decision=decision, now=now)
+    if decision.reason == Reason.MESSAGE_DELETED and event.message:
+        turns.withdraw(conversation, message_id=event.message.id)
     if decision.action not in OWED or bot is None:
+        _interrupt(conversation, bot=bot)
         return None
     hands_over = decision.action == Action.HAND_OVER
     return turns.add_message(
         row,
         conversation=conversation,
         bot=bot,
+        now=now,
         handover_reason=decision.reason if hands_over else "",
     )
 
 
-def _seen_before(row: WebhookEvent) -> bool:
-    """Tell whether another delivery brought the same message to be answered."""
-    return (
-        row.chatwoot_message_id is not None
-        and WebhookEvent.objects.filter(
-            account=row.account_id,
-            chatwoot_message_id=row.chatwoot_message_id,
-            action__in=OWED,
-        ).exists()
+def _interrupt(conversation: Conversation, *, bot: Bot | None) -> None:
+    """Have a run given up whose answer nobody wants any more."""
+    if bot is None:
+        return
+    reason = why_no_longer(
+        situation_of(conversation),
+        turn_message_id=conversation.last_customer_message_id,
+        bot=bot,
     )
+    if reason is not None:
+        Turn.objects.interrupt_running(conversation.pk, cause=reason)
+
+
+def _known(row: WebhookEvent) -> Reason | None:
+    """Tell whether an earlier event settled this message, and how.
+
+    Another delivery may have brought it to be answered, and the news of its deletion
+    may have come before the message itself.
+    """
+    if row.chatwoot_message_id is None:
+        return None
+    same = WebhookEvent.objects.filter(
+        account=row.account_id, chatwoot_message_id=row.chatwoot_message_id
+    ).exclude(pk=row.pk)
+    if same.filter(reason=Reason.MESSAGE_DELETED).exists():
+        return Reason.MESSAGE_DELETED
+    if same.filter(action__in=OWED).exists():
+        return Reason.DUPLICATE_MESSAGE
+    return None
 
 
 def _forget_if_resolved(
@@ -112,8 +132,8 @@ def _forget_if_resolved(
     resolved = ConversationStatus.RESOLVED
     if conversation.status != resolved or status_before == resolved:
         return
-    if bot is not None and bot.new_dify_conversation_after_resolve:
-        memory.end(conversation, reason=DifyConversation.End.RESOLVED)
+    if bot is not None:
+        deletion.on_resolved(conversation, bot=bot)
 
 
 def _store(row: WebhookEvent, *, decision: Decision, now: datetime) -> None:
@@ -168,7 +188,7 @@ def _owe_handover(row: WebhookEvent) -> None:
     conversation = mirror.locked(row.account, number=row.chatwoot_conversation_id)
     inbox = conversation.inbox
     bot = Bot.objects.for_inbox(inbox) if inbox else row.account.bots.first()
-    if bot is None or _seen_before(row):
+    if bot is None or _known(row):
         return
     row.conversation = conversation
     row.action, row.reason = Action.HAND_OVER, Reason.INTERNAL_ERROR
@@ -177,5 +197,6 @@ def _owe_handover(row: WebhookEvent) -> None:
         row,
         conversation=conversation,
         bot=bot,
+        now=timezone.now(),
         handover_reason=Reason.INTERNAL_ERROR,
     )

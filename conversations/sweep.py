@@ -1,4 +1,4 @@
-"""Find work that nobody is doing: Redis forgot it, or a worker died."""
+"""Find work that nobody is doing: forgotten by Redis, left by the dead, or late."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, ExpressionWrapper, F, OuterRef
+from django.db.models.fields import DurationField
 
 from conversations import mirror, turns
-from conversations.models import Turn, WebhookEvent
+from conversations.models import Reason, Turn, WebhookEvent
 from conversations.models.event import OWED
+from conversations.models.turn import WAITING
 
 # What is younger is most likely on its way through Redis.
-GRACE_S = 10
-BATCH = 5000
+GRACE_S = 5
+# Each look takes so many at most; the next one comes in seconds.
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,42 @@ class Found:
 
 
 def find(*, now: datetime) -> Found:
-    """Return up to 5000 events and turns each that are overdue; oldest first."""
+    """Return up to 500 events and turns each that are overdue; oldest first."""
     patience = now - timedelta(seconds=GRACE_S)
     events = WebhookEvent.objects.filter(
         status=WebhookEvent.Status.RECEIVED, received_at__lt=patience
     ).order_by("received_at")
+    give_up_late(now=now)
     overdue = Turn.objects.runnable(now=patience).order_by("pk")
     started = _start_forgotten(before=patience)
     return Found(
         event_ids=list(events.values_list("pk", flat=True)[:BATCH]),
         turn_ids=[*started, *overdue.values_list("pk", flat=True)[:BATCH]],
     )
+
+
+def give_up_late(*, now: datetime) -> int:
+    """Send turns to the humans that were not answered in the time their bot allows.
+
+    One that waits is made due; one that runs is interrupted and then does the same.
+    """
+    allowed = ExpressionWrapper(
+        F("bot__max_turn_minutes") * timedelta(minutes=1), output_field=DurationField()
+    )
+    late = Turn.objects.unfinished().filter(
+        handover_reason="",
+        bot__isnull=False,
+        started_at__lt=now - allowed,
+    )
+    ids = list(late.values_list("pk", flat=True)[:BATCH])
+    turns_to_end = Turn.objects.filter(pk__in=ids, handover_reason="")
+    given_up = turns_to_end.filter(status__in=WAITING).update(
+        handover_reason=Reason.TOOK_TOO_LONG, attempts=0, next_attempt_at=now
+    )
+    given_up += turns_to_end.filter(
+        status=Turn.Status.RUNNING, interrupt="", posting_at=None
+    ).update(interrupt=Reason.TOOK_TOO_LONG)
+    return given_up
 
 
 def _start_forgotten(*, before: datetime) -> list[int]:
@@ -47,6 +75,7 @@ def _start_forgotten(*, before: datetime) -> list[int]:
             ~Exists(unfinished),
             action__in=OWED,
             turn=None,
+            conversation__isnull=False,
             processed_at__lt=before,
         )
         .values_list("conversation", flat=True)
@@ -54,8 +83,6 @@ def _start_forgotten(*, before: datetime) -> list[int]:
     )
     started = []
     for conversation_id in list(waiting):
-        if conversation_id is None:
-            continue
         with transaction.atomic():
             turn = turns.start_waiting(mirror.lock(conversation_id))
         if turn is not None:

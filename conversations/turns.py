@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from conversations import mirror
@@ -13,11 +15,19 @@ from conversations.models import (
     Action,
     Bot,
     Conversation,
+    OnNewMessage,
     Reason,
     Turn,
     WebhookEvent,
 )
+from conversations.models.bot import MAX_DEBOUNCE_S
+from conversations.models.event import OWED
 from conversations.models.turn import JOINABLE
+from conversations.outcomes import NEW_MESSAGE
+from dify_api.models import DifyApp
+
+# More messages than this are not joined into one answer.
+MAX_JOINED = 20
 
 
 def add_message(
@@ -25,12 +35,14 @@ def add_message(
     *,
     conversation: Conversation,
     bot: Bot,
+    now: datetime,
     handover_reason: str = "",
 ) -> Turn | None:
     """Let a customer's message join the open turn, or start one.
 
-    Returns the turn to run, or None if a run is under way: the message then waits for
-    the turn after it. With `handover_reason` a new turn owes only the handover.
+    Returns the turn to run at its `next_attempt_at`, or None if a run is under way: the
+    message then waits for the turn after it, or stops the run, as the bot says. With
+    `handover_reason` a new turn owes only the handover.
     """
     # Locked, since a worker's claim does not wait for the conversation's lock.
     turn = (
@@ -40,16 +52,83 @@ def add_message(
         .first()
     )
     if turn is None:
+        pause_s = 0 if handover_reason else bot.debounce_s
         turn = Turn.objects.create(
             conversation=conversation,
             bot=bot,
             last_message_id=event.chatwoot_message_id or 0,
             handover_reason=handover_reason,
+            created_at=now,
+            next_attempt_at=now + timedelta(seconds=pause_s),
         )
-    elif turn.status not in JOINABLE or (turn.handover_reason and not handover_reason):
+        _attach([event], turn=turn)
+        return turn
+    if turn.handover_reason and not handover_reason:
+        return None
+    if turn.status == Turn.Status.RUNNING and not handover_reason:
+        _restart_with(event, turn=turn, bot=bot)
+        return None
+    if turn.status not in JOINABLE:
         return None
     _attach([event], turn=turn)
+    _wait_for_more(turn, bot=bot, now=now)
     return turn
+
+
+def _wait_for_more(turn: Turn, *, bot: Bot, now: datetime) -> None:
+    """Let a turn that was not tried yet wait a little longer, within limits."""
+    if turn.started_at is not None or not bot.debounce_s:
+        return
+    due = min(
+        now + timedelta(seconds=bot.debounce_s),
+        turn.created_at + timedelta(seconds=MAX_DEBOUNCE_S),
+    )
+    is_full = turn.events.count() >= MAX_JOINED
+    turn.next_attempt_at = now if is_full else max(now, due)
+    turn.save(update_fields=["next_attempt_at"])
+
+
+def _restart_with(event: WebhookEvent, *, turn: Turn, bot: Bot) -> None:
+    """Have the run stopped and begun anew with this message, unless it has posted."""
+    if bot.on_new_message != OnNewMessage.RESTART or turn.handover_reason:
+        return
+    if turn.posting_at is not None or turn.interrupt not in ("", NEW_MESSAGE):
+        return
+    if turn.events.count() >= MAX_JOINED:
+        return
+    _attach([event], turn=turn)
+    Turn.objects.filter(pk=turn.pk).update(interrupt=NEW_MESSAGE)
+
+
+def withdraw(conversation: Conversation, *, message_id: int) -> bool:
+    """Take back a message that was deleted, unless its turn has begun.
+
+    A turn that has no message left ends as skipped.
+    """
+    turn = (
+        Turn.objects.select_for_update(no_key=True)
+        .filter(conversation=conversation, status__in=JOINABLE, handover_reason="")
+        .first()
+    )
+    gone = WebhookEvent.objects.filter(
+        Q(turn=None) | Q(turn=turn),
+        conversation=conversation,
+        chatwoot_message_id=message_id,
+        action__in=OWED,
+    ).update(action=Action.IGNORE, reason=Reason.MESSAGE_DELETED, turn=None)
+    if not gone or turn is None:
+        return bool(gone)
+    newest = turn.events.aggregate(newest=Max("chatwoot_message_id"))["newest"]
+    if newest is not None:
+        Turn.objects.filter(pk=turn.pk).update(last_message_id=newest)
+        return True
+    Turn.objects.filter(pk=turn.pk, status__in=JOINABLE).update(
+        status=Turn.Status.SKIPPED,
+        reason=Reason.MESSAGE_DELETED,
+        finished_at=timezone.now(),
+        queued_for=None,
+    )
+    return True
 
 
 def finish(
@@ -62,9 +141,10 @@ def finish(
 ) -> Turn | None:
     """End a run's turn for good and return the turn that follows it, if any.
 
-    Does nothing when the lease is lost: whoever holds it now will end the turn.
+    Does nothing when the lease is lost: whoever holds it now will end the turn. Nor
+    when the contact was erased meanwhile, and the turn with it.
     """
-    with transaction.atomic():
+    with transaction.atomic(), suppress(Conversation.DoesNotExist):
         conversation = mirror.lock(turn.conversation_id)
         ended = Turn.objects.held(turn.pk, lease=lease).update(
             status=status,
@@ -75,6 +155,7 @@ def finish(
             lease_expires_at=None,
         )
         return start_waiting(conversation) if ended else None
+    return None
 
 
 def postpone(
@@ -85,14 +166,17 @@ def postpone(
     until: datetime,
     error: str,
     handover_reason: str = "",
+    counts: bool = True,
+    queued_for: DifyApp | None = None,
 ) -> bool:
     """Put a run's turn back for another attempt; False when the lease is lost.
 
     Messages that came meanwhile join it, for one answer to all of them. A handover that
-    begins counts its attempts anew.
+    begins counts its attempts anew; without `counts` the last one was none.
     """
     begins_handover = handover_reason != turn.handover_reason
-    with transaction.atomic():
+    attempts = turn.attempts if counts else max(turn.attempts - 1, 0)
+    with transaction.atomic(), suppress(Conversation.DoesNotExist):
         mirror.lock(turn.conversation_id)
         held = Turn.objects.held(turn.pk, lease=lease).update(
             status=status,
@@ -100,7 +184,8 @@ def postpone(
             # A handover tells the agents why there is no answer, not what came after.
             error=turn.error if turn.handover_reason else error,
             handover_reason=handover_reason,
-            attempts=0 if begins_handover else turn.attempts,
+            attempts=0 if begins_handover else attempts,
+            queued_for=queued_for,
             lease=None,
             lease_expires_at=None,
         )
@@ -108,6 +193,7 @@ def postpone(
             waiting = WebhookEvent.objects.waiting_for_turn(turn.conversation_id)
             _attach(list(waiting), turn=turn)
         return bool(held)
+    return False
 
 
 def start_waiting(conversation: Conversation) -> Turn | None:

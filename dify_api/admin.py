@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -20,6 +21,7 @@ from bridge_project.lib.admin_base import (
     NOTHING,
     BridgeAdmin,
     admin_url,
+    badge,
     health_badge,
     moment,
 )
@@ -49,6 +51,7 @@ class DifyAppForm(SecretFormMixin, forms.ModelForm):  # type: ignore[misc,type-a
             "first_event_timeout_s",
             "idle_timeout_s",
             "total_timeout_s",
+            "max_concurrent_runs",
         )
 
 
@@ -58,12 +61,13 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
 
     form = DifyAppForm
     change_form_template = "admin/dify_api/difyapp/change_form.html"
-    list_display = ("name", "state", "kind", "base_url", "read_at")
+    list_display = ("name", "state", "kind", "base_url", "runs_at_once", "read_at")
     list_filter = ("health", "mode")
     search_fields = ("name", "base_url")
     actions = ("read_selected",)
     readonly_fields = (
-        "state",
+        "situation",
+        "lowered_limit",
         "last_error",
         "last_error_at",
         "parameters_read_at",
@@ -79,7 +83,7 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
                     "the bridge itself looks every quarter of an hour."
                 ),
                 "fields": (
-                    "state",
+                    "situation",
                     "last_error",
                     "last_error_at",
                     "parameters_read_at",
@@ -101,11 +105,37 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
                 )
             },
         ),
+        (
+            _("How much at once"),
+            {"fields": ("max_concurrent_runs", "lowered_limit")},
+        ),
     )
 
     @admin.display(description=_("health"))
     def state(self, app: DifyApp) -> SafeString:
-        return health_badge(app)
+        """Show the health in the list, with the reason why nothing is tried."""
+        if app.health != DifyApp.Health.REFUSED:
+            return health_badge(app)
+        return format_html(
+            '{} <div class="bridge-aside">{}</div>',
+            _refused_badge(),
+            gettext("Not tried again until a check succeeds."),
+        )
+
+    @admin.display(description=_("health"))
+    def situation(self, app: DifyApp) -> SafeString:
+        """Show the health on the app's page, with what to do about it."""
+        if app.health != DifyApp.Health.REFUSED:
+            return health_badge(app)
+        return format_html("{} <p>{}</p>", _refused_badge(), _refusal(app))
+
+    @admin.display(description=_("runs at once"), ordering="max_concurrent_runs")
+    def runs_at_once(self, app: DifyApp) -> str:
+        """Show the limit, and what it is lowered to while Dify is overloaded."""
+        if app.current_limit == app.max_concurrent_runs:
+            return str(app.max_concurrent_runs)
+        values = {"now": app.current_limit, "most": app.max_concurrent_runs}
+        return gettext("%(now)d of %(most)d, Dify is overloaded") % values
 
     @admin.display(description=_("kind of app"), ordering="mode")
     def kind(self, app: DifyApp) -> str:
@@ -174,8 +204,8 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
     ) -> None:
         """With another key or address it may be another app: forget what was read."""
         if change and REACHED_BY & set(form.changed_data):
-            obj.health = DifyApp.Health.UNKNOWN
-            obj.last_error, obj.last_error_at = "", None
+            obj.forget_health()
+            obj.lowered_limit, obj.limit_changed_at = None, None
             obj.parameters, obj.parameters_read_at = {}, None
         super().save_model(request, obj, form, change)
 
@@ -194,10 +224,30 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
         return HttpResponseRedirect(admin_url(obj))
 
 
+def _refused_badge() -> SafeString:
+    return badge(_("key refused"), tone="bad")
+
+
+def _refusal(app: DifyApp) -> SafeString:
+    """Say what it means that the key is refused, and what to do."""
+    next_check = gettext("any moment now")
+    if app.next_probe_at is not None:
+        next_check = moment(app.next_probe_at)
+    return format_html(
+        gettext(
+            "Dify refuses the key (last tried: {tried}). The bridge does not try it "
+            "again until a check succeeds; next check: {next_check}. Enter a new key, "
+            "or press “Read from Dify”."
+        ),
+        tried=moment(app.last_error_at),
+        next_check=next_check,
+    )
+
+
 def _failure(app: DifyApp, err: BridgeError) -> str:
     """Say what went wrong, what it means and what to do."""
     values: dict[str, Any] = {"app": app, "error": err}
-    if isinstance(err, Unauthorized):
+    if isinstance(err, Unauthorized) and err.status == HTTPStatus.UNAUTHORIZED:
         return (
             gettext(
                 "“%(app)s”: Dify does not accept the key. Make a new one in Dify under "

@@ -13,6 +13,7 @@ from dify_api.payloads import AppInfo, AppMode
 
 # The end user that our look-ups run as; no customer is ever called so.
 CHECK_USER = "bridge-check"
+_HEALTH_FIELDS = ["health", "last_error", "last_error_at", "next_probe_at"]
 
 
 def refresh(app: DifyApp, *, call_log: CallLog | None = None) -> None:
@@ -20,26 +21,35 @@ def refresh(app: DifyApp, *, call_log: CallLog | None = None) -> None:
 
     Raises what the calls raise, after storing it as the app's last error.
     """
+    key_is_good = False
     try:
         with DifyClient(app.connection(), call_log=call_log) as client:
             info = client.info()
+            key_is_good = True
             parameters = client.parameters()
             app.mode = _mode(info, known=app.mode, client=client)
     except BridgeError as err:
         row = DifyApp.objects.filter(pk=app.pk)
+        if key_is_good:
+            # What fails then, such as an unpublished app, no longer is the key.
+            row.filter(health=DifyApp.Health.REFUSED).mark_ok()
         mark = row.mark_refused if isinstance(err, Unauthorized) else row.mark_failing
         mark(describe(err))
-        app.refresh_from_db(fields=["health", "last_error", "last_error_at"])
+        app.refresh_from_db(
+            fields=["health", "last_error", "last_error_at", "next_probe_at"]
+        )
         raise
     app.parameters = parameters.raw
     app.parameters_read_at = timezone.now()
     app.health = DifyApp.Health.OK
+    app.next_probe_at = None
     app.save(
         update_fields=[
             "mode",
             "parameters",
             "parameters_read_at",
             "health",
+            "next_probe_at",
             "updated_at",
         ]
     )

@@ -8,6 +8,7 @@ known of a run that may go on in Dify stands in the `ids` of the exception.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import ClassVar, NoReturn
@@ -22,6 +23,7 @@ from bridge_project.lib.http import (
     JsonApi,
     retry_after_s,
 )
+from bridge_project.lib.redact import mask
 from bridge_project.lib.types import JsonObject, JsonValue
 from dify_api.connection import DifyConnection
 from dify_api.failures import (
@@ -44,7 +46,7 @@ from dify_api.payloads import (
 )
 from dify_api.reading import malformed
 from dify_api.stored import parse_message, parse_run
-from dify_api.stream import OnProgress, RunStream
+from dify_api.stream import OnProgress, RunStream, ShouldStop
 
 # A cut-off turn is among the newest of its conversation.
 _MESSAGES_LIMIT = 20
@@ -87,15 +89,18 @@ class DifyClient(JsonApi):
         files: Sequence[InputFile] = (),
         trace_id: str = "",
         on_progress: OnProgress | None = None,
+        should_stop: ShouldStop | None = None,
     ) -> DifyReply:
         """Run the app once and return its reply.
 
         Workflow and completion apps take the customer's text as one of their inputs.
         `on_progress` is called with the ids as soon as there are any, and every 10 s
         while bytes arrive; what it raises ends the stream and comes out here (the run
-        goes on in Dify unless `stop` is called). Failures that Dify reports, and
-        SilentStream, StreamCut, RunTooLong and DifyUnexpectedReply are DifyErrors with
-        `ids`; no answer at all is UpstreamUnavailable.
+        goes on in Dify unless `stop` is called). `should_stop` is asked once a second
+        from the answer's first byte on, also while nothing arrives; True ends the
+        stream with RunAborted. Failures that Dify reports, and SilentStream, StreamCut,
+        RunTooLong, RunAborted and DifyUnexpectedReply are DifyErrors with `ids`; no
+        answer at all is UpstreamUnavailable.
         """
         mode = self._mode()
         path = _RUN_PATHS[mode]
@@ -125,6 +130,7 @@ class DifyClient(JsonApi):
             connection=self.connection,
             started=started,
             on_progress=on_progress,
+            should_stop=should_stop,
         )
         error_code = "aborted"
         try:
@@ -174,17 +180,27 @@ class DifyClient(JsonApi):
         return parse_message(body, message_id=message_id)
 
     def workflow_run(self, run_id: str) -> StoredRun | None:
-        """GET /workflows/run/:id (workflow and chatflow), None when unknown."""
+        """GET /workflows/run/:id (workflow and chatflow), None when unknown.
+
+        0.15 answers for workflows only.
+        """
+        path = f"/workflows/run/{quote(run_id, safe='')}"
         try:
-            body = self._get(f"/workflows/run/{quote(run_id, safe='')}")
+            response = self.send("GET", path, headers=self._headers(), repeat_safe=True)
         except DifyNotFound as err:
             if err.code == DifyNotFound.code:
                 return None
             raise
-        # A chatflow's one output is `answer`, whatever is configured.
-        is_workflow = self.connection.mode == AppMode.WORKFLOW
-        wanted = self.connection.answer_output if is_workflow else ""
-        return parse_run(body, answer_output=wanted)
+        try:
+            body = response.json()
+        except ValueError as err:
+            raise malformed("a run is not told as JSON") from err
+        return parse_run(
+            body,
+            answer_output=self.connection.answer_output,
+            is_workflow=self.connection.mode == AppMode.WORKFLOW,
+            may_be_stuck=_forgets_runs(response.headers.get("X-Version", "")),
+        )
 
     def delete_conversation(self, conversation_id: str, *, user: str) -> bool:
         """Delete a conversation; False when it was gone already.
@@ -225,8 +241,10 @@ class DifyClient(JsonApi):
             return super().error_for_response(
                 method, path, response, repeat_safe=repeat_safe
             )
+        # Masked before it is cut: half a key would not be recognised.
+        body = mask(response.text, secrets=self._secrets)
         failure = failure_for_body(
-            status=response.status_code, body=response.text, method=method, path=path
+            status=response.status_code, body=body, method=method, path=path
         )
         if isinstance(failure, DifyRateLimited):
             failure.retry_after_s = retry_after_s(response)
@@ -324,6 +342,16 @@ def _check_content_type(response: requests.Response) -> None:
     kind = response.headers.get("Content-Type", "text/event-stream")
     if not kind.lower().startswith("text/event-stream"):
         raise malformed(f"with “{kind}” in place of an event stream")
+
+
+def _forgets_runs(version: str) -> bool:
+    """Tell whether runs of this Dify may say `running` once their client is gone.
+
+    Since 1.13 they belong to a worker of their own (reference section 2). A proxy may
+    hide the version; then the answer is taken for true.
+    """
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) < (1, 13)
 
 
 def _refuse_mode(mode: str) -> NoReturn:

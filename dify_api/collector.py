@@ -22,7 +22,12 @@ from json import loads
 
 from bridge_project.lib.redact import cut
 from bridge_project.lib.types import JsonObject, JsonValue
-from dify_api.failures import WORKFLOW_FAILED, DifyError, failure_for
+from dify_api.failures import (
+    DifyError,
+    failure_for,
+    is_stop,
+    workflow_failure,
+)
 from dify_api.outputs import select_answer
 from dify_api.payloads import (
     AgentStep,
@@ -49,12 +54,11 @@ from dify_api.reading import (
     scrub,
     text,
 )
+from dify_api.room import MAX_KEPT_CHARS, Room
 from dify_api.thinking import split_thinking
 
+MAX_ID_CHARS = 64  # they are UUIDs
 _ID_NAMES = ("task_id", "conversation_id", "message_id", "workflow_run_id")
-# Dify 1.14 reports a stop as a failure with this error, older versions as `stopped`
-# (recordings lifecycle/03).
-_STOP_ERRORS = ("Aborted: User requested stop", "Stopped by user")
 # Large (whole prompts, whole HTTP bodies) and of no use outside of workflows, where
 # only they tell the price. Dify writes `event` first; if that ever changed, they would
 # merely be parsed. Measured: about a third less CPU for a stream with node outputs of
@@ -71,7 +75,13 @@ _CONTAINER_NODES = frozenset({"iteration", "loop"})
 class StreamCollector:
     """Collects one run; feed it events until `is_finished`, then ask for `result()`."""
 
-    def __init__(self, *, mode: str, answer_output: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        mode: str,
+        answer_output: str = "",
+        max_kept_chars: int = MAX_KEPT_CHARS,
+    ) -> None:
         self.ids = StreamIds()
         self.has_begun = False  # an event came; pings are none
         self.is_finished = False
@@ -89,6 +99,7 @@ class StreamCollector:
         self._outcome = Outcome.ANSWERED
         self._partial = False
         self._failure: DifyError | None = None
+        self._room = Room(max_kept_chars)
         self._parts: list[str] = []  # answer of chats
         self._chunks: list[str] = []  # text_chunk of workflows
         self._reasoning: list[str] = []
@@ -158,7 +169,7 @@ class StreamCollector:
 
     def _save_ids(self, event: JsonObject) -> None:
         found = {
-            name: clean_text(value)
+            name: value[:MAX_ID_CHARS]
             for name in self._missing_ids
             if (value := text(event, name))
         }
@@ -178,9 +189,12 @@ class StreamCollector:
         self._finish(by)
 
     def _on_error(self, event: JsonObject) -> None:
+        status = integer(event, "status") or 500
         self._fail(
             failure_for(
-                status=integer(event, "status") or 500,
+                # The key was accepted when the stream began: a refusal in it is that
+                # of a model or a tool, not of the app's key.
+                status=400 if status in (401, 403) else status,
                 code=text(event, "code"),
                 message=text(event, "message"),
             ),
@@ -216,7 +230,7 @@ class StreamCollector:
             self.awaits_message_end = True
 
     def _end_badly(self, status: str, *, error: str) -> None:
-        if status == "stopped" or error.startswith(_STOP_ERRORS):
+        if is_stop(status, error=error):
             self._outcome = Outcome.STOPPED
             self._finish("workflow_finished")
         elif status == "paused":
@@ -224,10 +238,7 @@ class StreamCollector:
             self._finish("workflow_finished")
         elif status == "failed":
             # An `error` that may follow says the same once more.
-            failure = failure_for(
-                status=400, code=WORKFLOW_FAILED, message=error, excerpt=error
-            )
-            self._fail(failure, by="workflow_finished")
+            self._fail(workflow_failure(error), by="workflow_finished")
         else:
             raise malformed(f"the workflow ended with the unknown status “{status}”")
 
@@ -241,6 +252,7 @@ class StreamCollector:
 
     def _on_human_input_required(self, event: JsonObject) -> None:
         pause = parse_pause(nested(event, "data"))
+        self._room.take(pause.form_id, pause.content, pause.node_title)
         self._pauses[pause.form_id] = pause
 
     def _is_chat(self) -> bool:
@@ -250,6 +262,7 @@ class StreamCollector:
 
     def _on_message(self, event: JsonObject) -> None:
         answer = required_text(event, "answer")
+        self._room.take(answer)
         if self._mode == AppMode.AGENT and answer:
             self._parts = [answer]
         else:
@@ -258,6 +271,7 @@ class StreamCollector:
 
     def _on_agent_message(self, event: JsonObject) -> None:
         answer = required_text(event, "answer")
+        self._room.take(answer)
         self._parts.append(answer)
         self.has_text = self.has_text or bool(answer)
 
@@ -277,6 +291,7 @@ class StreamCollector:
 
     def _on_text_chunk(self, event: JsonObject) -> None:
         chunk = required_text(nested(event, "data"), "text")
+        self._room.take(chunk)
         self._chunks.append(chunk)
         self.has_text = self.has_text or bool(chunk)
 
@@ -301,16 +316,25 @@ class StreamCollector:
 
     def _on_agent_thought(self, event: JsonObject) -> None:
         """Keep the newest copy of a thought; it fills up over several events."""
-        self._steps[text(event, "id")] = AgentStep(
+        step = AgentStep(
             position=integer(event, "position"),
-            thought=clean_text(cut(text(event, "thought"))),
-            tool=clean_text(cut(text(event, "tool"))),
-            tool_input=clean_text(cut(text(event, "tool_input"))),
-            observation=clean_text(cut(text(event, "observation"))),
+            thought=cut(text(event, "thought")),
+            tool=cut(text(event, "tool")),
+            tool_input=cut(text(event, "tool_input")),
+            observation=cut(text(event, "observation")),
         )
+        step_id = text(event, "id")
+        self._room.take(
+            step_id, step.thought, step.tool, step.tool_input, step.observation
+        )
+        self._steps[step_id] = step
 
     def _on_reasoning_chunk(self, event: JsonObject) -> None:
-        self._reasoning.append(text(nested(event, "data"), "reasoning"))
+        # As it came: a character may be split over two pieces.
+        piece = nested(event, "data").get("reasoning")
+        if isinstance(piece, str):
+            self._room.take(piece)
+            self._reasoning.append(piece)
 
     def _on_node_finished(self, event: JsonObject) -> None:
         """Add up prices: a workflow tells them nowhere else."""
@@ -346,6 +370,7 @@ class StreamCollector:
     def _add_file(self, source: JsonObject) -> None:
         file = parse_file(source)
         if file is not None:
+            self._room.take(file.id, file.url, file.filename)
             self._files.setdefault(file.id, file)
 
 

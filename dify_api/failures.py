@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # that is not Dify's JSON but some proxy's or Flask's page.
 WORKFLOW_FAILED = "workflow_failed"
 NOT_JSON = "not_json"
+# Dify 1.14 reports a stop as a failure with this error, older versions as `stopped`
+# (recordings lifecycle/03).
+_STOP_ERRORS = ("Aborted: User requested stop", "Stopped by user")
 
 
 class DifyError(UpstreamError):
@@ -99,6 +102,12 @@ class RunTooLong(DifyError):
     code = "run_too_long"
 
 
+class RunAborted(DifyError):
+    """The bridge itself gave the run up while Dify was at work; it may go on there."""
+
+    code = "run_aborted"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A row of the table; an empty condition matches everything."""
@@ -130,6 +139,15 @@ _WRONG_MODE = (
 _FILE = "Dify refused a file that was sent along; see the excerpt for the reason."
 _NODE = "A node of the Dify flow failed; see the excerpt, and the run in Dify."
 _QUOTA = "The quota of the Dify plan is used up. Upgrade it, or wait for its renewal."
+_PROXY_LOGIN = (
+    "Something in front of Dify, such as a proxy with a login, refused the request; "
+    "the app's key was not looked at. Let the bridge pass there, or set an address "
+    "that leads to Dify itself."
+)
+_APP_REFUSED = (
+    "Dify refuses all calls with the app's key: the app was deleted, its API is "
+    "switched off, or its workspace is archived. See the excerpt, and the app in Dify."
+)
 _FIELD = r"(\(type '[^']*'\) )?\S+ "
 
 # Sources: "§" is reference/dify.md, "rec" a recording under reference/dify_recorded.
@@ -259,15 +277,30 @@ FAILURES: tuple[Failure, ...] = (
         our_code="run_failed",
         advice=_NODE,
     ),
-    # rec errors/01-03, lifecycle/11, 12, 16, 17: key unknown, app deleted, API off.
-    Failure(DifyUnauthorized, statuses=(401,)),
-    Failure(DifyUnauthorized, statuses=(403,), code="forbidden"),
+    # A refused key stops all runs of the app, so the status alone is not enough: only
+    # Dify's own words count. rec errors/01-03, lifecycle/17: key unknown.
+    Failure(DifyUnauthorized, statuses=(401,), code="unauthorized"),
+    Failure(DifyRejected, statuses=(401,), our_code="proxy_login", advice=_PROXY_LOGIN),
+    # rec lifecycle/11, 12, 16; §1: app deleted, its API off, workspace archived. Other
+    # things are `forbidden` too, for example single files.
+    Failure(
+        DifyUnauthorized,
+        statuses=(403,),
+        code="forbidden",
+        message=r"(The (app|workspace)|Tenant)\b",
+        advice=_APP_REFUSED,
+    ),
     # §1: the newest admission path gives 403 codes of its own.
-    Failure(DifyUnauthorized, statuses=(403,), code="app_not_found"),
-    Failure(DifyUnauthorized, statuses=(403,), code="app_abnormal_status"),
-    Failure(DifyUnauthorized, statuses=(403,), code="app_api_disabled"),
-    Failure(DifyUnauthorized, statuses=(403,), code="workspace_not_found"),
-    Failure(DifyUnauthorized, statuses=(403,), code="workspace_archived"),
+    *(
+        Failure(DifyUnauthorized, statuses=(403,), code=code, advice=_APP_REFUSED)
+        for code in (
+            "app_not_found",
+            "app_abnormal_status",
+            "app_api_disabled",
+            "workspace_not_found",
+            "workspace_archived",
+        )
+    ),
     # A firewall dislikes this one request; the key may be all right.
     Failure(
         DifyRejected,
@@ -318,6 +351,20 @@ def failure_for(
         excerpt=mask(f"{code}: {message}" if excerpt is None else excerpt),
         code=row.our_code,
     )
+
+
+def workflow_failure(error: str) -> DifyError:
+    """Return the exception for a workflow that ended as `failed` with this error."""
+    failure = failure_for(
+        status=400, code=WORKFLOW_FAILED, message=error, excerpt=error
+    )
+    failure.status = None  # the HTTP answer was a success
+    return failure
+
+
+def is_stop(status: str, *, error: str) -> bool:
+    """Tell whether a workflow ended because somebody stopped it."""
+    return status == "stopped" or error.startswith(_STOP_ERRORS)
 
 
 def failure_for_body(*, status: int, body: str, method: str, path: str) -> DifyError:

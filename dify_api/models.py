@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.core.validators import (
     MaxValueValidator,
     MinValueValidator,
     RegexValidator,
 )
 from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Greatest, Least, NullIf
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -19,8 +23,40 @@ from dify_api.payloads import AppMode, InputField, parse_parameters
 MAX_TOTAL_TIMEOUT_S = 1800
 
 
+# One overload refuses many runs at once; they count as one.
+SLOW_DOWN_EVERY = timedelta(seconds=5)
+# Slowly enough to notice the next overload before the limit is far above it.
+SPEED_UP_EVERY = timedelta(seconds=10)
+
+
 class DifyAppQuerySet(HealthQuerySet["DifyApp"]):
     """What happens to Dify apps."""
+
+    def slow_down(self, now: datetime) -> int:
+        """Halve the number of runs at once: Dify said that it is overloaded."""
+        most = F("max_concurrent_runs")
+        current = Least(Coalesce("lowered_limit", most), most)
+        return self._limit_unchanged_since(now - SLOW_DOWN_EVERY).update(
+            lowered_limit=Greatest(current / 2, 1), limit_changed_at=now
+        )
+
+    def speed_up(self, now: datetime) -> int:
+        """Allow one more run at once after a success, until nothing is lowered.
+
+        Not worth a statement for a row whose `lowered_limit` is None.
+        """
+        most = F("max_concurrent_runs")
+        return (
+            self._limit_unchanged_since(now - SPEED_UP_EVERY)
+            .filter(lowered_limit__isnull=False)
+            .update(
+                lowered_limit=NullIf(Least(F("lowered_limit") + 1, most), most),
+                limit_changed_at=now,
+            )
+        )
+
+    def _limit_unchanged_since(self, moment: datetime) -> DifyAppQuerySet:
+        return self.filter(Q(limit_changed_at=None) | Q(limit_changed_at__lte=moment))
 
 
 class DifyApp(WithHealth):
@@ -112,6 +148,25 @@ class DifyApp(WithHealth):
             "by default."
         ),
     )
+    max_concurrent_runs = models.PositiveSmallIntegerField(
+        _("runs at once"),
+        default=8,
+        db_default=8,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text=_(
+            "More wait for their turn. A self-hosted Dify takes 10 connections by "
+            "default (SERVER_WORKER_CONNECTIONS); raise both together."
+        ),
+    )
+    # While Dify says that it is overloaded, fewer than `max_concurrent_runs`.
+    lowered_limit = models.PositiveSmallIntegerField(
+        _("runs at once, for now"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Lowered because Dify was overloaded; it recovers by itself."),
+    )
+    limit_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
     parameters = models.JSONField(
         _("declared by the app"),
         default=dict,
@@ -154,6 +209,12 @@ class DifyApp(WithHealth):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def current_limit(self) -> int:
+        """Return how many runs there may be at once, for now."""
+        most = self.max_concurrent_runs
+        return min(self.lowered_limit or most, most)
 
     def connection(self) -> DifyConnection:
         """Return what a `DifyClient` for this app is built from."""

@@ -90,6 +90,7 @@ class AppParameters:
     inputs: tuple[InputField, ...] = ()
     file_upload: FileUpload = FileUpload()
     opening_statement: str = ""
+    moderated: bool = False  # answers may be replaced before they are sent
     raw: JsonObject = field(default_factory=dict)
 
 
@@ -196,6 +197,7 @@ class StoredMessage:
     thinking: str
     status: str
     error: str
+    files: tuple[DifyFile, ...] = ()
 
     @property
     def is_answer(self) -> bool:
@@ -209,15 +211,21 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """GET /workflows/run/:id; `answer` is chosen from the outputs as in a stream."""
+    """GET /workflows/run/:id; `answer` is chosen from the outputs as in a stream.
+
+    `answer` is None where the outputs do not tell it.
+    """
 
     id: str
     status: str
-    answer: str
+    answer: str | None
     thinking: str
     outputs: JsonObject
     error: str
     total_tokens: int
+    files: tuple[DifyFile, ...] = ()
+    # Older versions say `running` for ever once the client has gone away.
+    may_be_stuck: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -263,15 +271,18 @@ def parse_parameters(body: JsonValue) -> AppParameters:
     form = parameters.get("user_input_form")
     if not isinstance(form, list):
         raise malformed("/parameters has no list `user_input_form`")
+    moderated = nested(parameters, "sensitive_word_avoidance").get("enabled") is True
     kept: JsonObject = {
         "user_input_form": form,
         "file_upload": nested(parameters, "file_upload"),
         "opening_statement": text(parameters, "opening_statement"),
+        "sensitive_word_avoidance": {"enabled": moderated},
     }
     return AppParameters(
         inputs=tuple(_input_field(item) for item in form),
         file_upload=_file_upload(nested(parameters, "file_upload")),
         opening_statement=text(parameters, "opening_statement"),
+        moderated=moderated,
         raw=as_object(scrub(kept), name="/parameters"),
     )
 

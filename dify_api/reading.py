@@ -8,6 +8,9 @@ from decimal import Decimal, InvalidOperation
 from bridge_project.lib.types import JsonObject, JsonValue
 from dify_api.failures import DifyUnexpectedReply
 
+# Sums of such numbers still fit a bigint.
+MAX_COUNT = 2**53
+
 
 def malformed(what: str) -> DifyUnexpectedReply:
     """Return the error for a success whose body is not what was agreed."""
@@ -35,15 +38,17 @@ def required_text(source: Mapping[str, JsonValue], key: str) -> str:
 
 
 def text(source: Mapping[str, JsonValue], key: str) -> str:
-    """Return a string, "" for anything else."""
+    """Return a string as PostgreSQL can store it, "" for anything else."""
     value = source.get(key)
-    return value if isinstance(value, str) else ""
+    return clean_text(value) if isinstance(value, str) else ""
 
 
 def integer(source: Mapping[str, JsonValue], key: str) -> int:
-    """Return an int, 0 for anything else."""
+    """Return a count, 0 for anything else, also for what no column could hold."""
     value = source.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 <= value <= MAX_COUNT else 0
 
 
 def objects(value: JsonValue) -> Iterator[JsonObject]:

@@ -24,6 +24,7 @@ class SseDecoder:
         self._max_frame_bytes = max_frame_bytes
         self._pieces: list[bytes] = []  # of a line whose end has not come
         self._data: list[bytes] = []  # data lines of an event whose end has not come
+        self._data_size = 0
         self._size = 0  # of both
         self._is_first = True
 
@@ -61,12 +62,14 @@ class SseDecoder:
                 # An event with empty data is none, says the standard.
                 if any(self._data):
                     events.append(b"\n".join(self._data))
-                self._data = []
+                self._data, self._data_size = [], 0
                 continue
             name, _, value = content.partition(b":")
             if name == b"data":
                 self._data.append(value.removeprefix(b" "))
-        self._size = sum(map(len, self._data)) + sum(map(len, self._pieces))
+                # An empty line takes memory, too.
+                self._data_size += len(line)
+        self._size = self._data_size + sum(map(len, self._pieces))
         return events
 
     def _grow(self, added: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from json import loads
 
 from bridge_project.lib.types import JsonObject, JsonValue
+from dify_api.failures import DifyUnexpectedReply
 from dify_api.outputs import select_answer
-from dify_api.payloads import StoredMessage, StoredRun
+from dify_api.payloads import DifyFile, StoredMessage, StoredRun, parse_file
 from dify_api.reading import (
     as_object,
     clean_text,
@@ -34,18 +36,27 @@ def parse_message(body: JsonValue, *, message_id: str) -> StoredMessage | None:
                 thinking=thinking,
                 status=text(item, "status"),
                 error=clean_text(text(item, "error")),
+                files=_files(_made_by_the_app(item.get("message_files"))),
             )
     return None
 
 
-def parse_run(body: JsonValue, *, answer_output: str) -> StoredRun:
+def parse_run(
+    body: JsonValue,
+    *,
+    answer_output: str,
+    is_workflow: bool = True,
+    may_be_stuck: bool = False,
+) -> StoredRun:
     """Parse GET /workflows/run/:id; the answer is "" unless the run succeeded."""
     run = as_object(body, name="/workflows/run")
     outputs = _outputs(run.get("outputs"))
     status = required_text(run, "status")
-    answer = thinking = ""
+    found: str | None = ""
     if status in {"succeeded", "partial-succeeded"}:
-        answer, thinking = split_thinking(select_answer(outputs, wanted=answer_output))
+        select = _workflow_answer if is_workflow else _chatflow_answer
+        found = select(outputs, wanted=answer_output)
+    answer, thinking = (None, "") if found is None else split_thinking(found)
     return StoredRun(
         id=required_text(run, "id"),
         status=status,
@@ -54,7 +65,43 @@ def parse_run(body: JsonValue, *, answer_output: str) -> StoredRun:
         outputs=as_object(scrub(outputs), name="outputs"),
         error=clean_text(text(run, "error")),
         total_tokens=integer(run, "total_tokens"),
+        files=_files(_files_among(outputs)),
+        may_be_stuck=may_be_stuck,
     )
+
+
+def _workflow_answer(outputs: JsonObject, *, wanted: str) -> str | None:
+    """Choose as for a stream; None where only streamed text could tell."""
+    try:
+        return select_answer(outputs, wanted=wanted)
+    except DifyUnexpectedReply:
+        if wanted:
+            raise
+        return None
+
+
+def _chatflow_answer(outputs: JsonObject, *, wanted: str) -> str | None:
+    """Return the one output that chatflows have, whatever output is wanted."""
+    answer = outputs.get("answer")
+    return answer if isinstance(answer, str) else None
+
+
+def _files(found: Iterator[JsonObject]) -> tuple[DifyFile, ...]:
+    return tuple(file for item in found if (file := parse_file(item)) is not None)
+
+
+def _made_by_the_app(files: JsonValue) -> Iterator[JsonObject]:
+    """Yield the files of a message without the customer's own."""
+    for item in objects(files):
+        if text(item, "belongs_to") == "assistant":
+            yield item
+
+
+def _files_among(outputs: JsonObject) -> Iterator[JsonObject]:
+    for value in outputs.values():
+        for item in objects(value if isinstance(value, list) else [value]):
+            if text(item, "dify_model_identity") == "__dify__file__":
+                yield item
 
 
 def _outputs(value: JsonValue) -> JsonObject:

@@ -4,6 +4,11 @@ The socket's timeout is set anew before each read to what is left until the near
 limit, so limits hold to the millisecond against silence. `read1` returns what has
 arrived and never waits for more, so that they also hold against pings and trickling
 bytes, and events are seen the moment they come.
+
+A caller that may change its mind (`should_stop`) is asked once a second. urllib3 gives
+a response up after a timeout, so such a stream is not read in slices but waited for in
+slices, and read once there is something. Only while a line of HTTP comes in pieces (the
+length of a chunk) is the caller not asked, until the nearest limit.
 """
 
 from __future__ import annotations
@@ -11,17 +16,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
+from io import BufferedReader
+from socket import socket
+from ssl import SSLWantReadError
 from time import monotonic
 
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
+from urllib3.util.wait import wait_for_read
 
 from dify_api.collector import StreamCollector
 from dify_api.connection import DifyConnection
 from dify_api.failures import (
     DifyError,
     DifyUnexpectedReply,
+    RunAborted,
     RunTooLong,
     SilentStream,
     StreamCut,
@@ -36,7 +46,11 @@ DETAILS_WAIT_S = 1.0
 # 0.15 and 1.12 ask the moderation between `workflow_finished` and `message_end`.
 MESSAGE_END_WAIT_S = 30.0
 
+# How long at most a `should_stop` is not asked.
+ASK_EVERY_S = 1.0
+
 OnProgress = Callable[[StreamProgress], None]
+ShouldStop = Callable[[], bool]
 
 
 class _Limit(Enum):
@@ -58,6 +72,7 @@ class RunStream:
         connection: DifyConnection,
         started: float,
         on_progress: OnProgress | None = None,
+        should_stop: ShouldStop | None = None,
     ) -> None:
         """`started` is when the request was sent, by the monotonic clock."""
         self.collector = StreamCollector(
@@ -66,6 +81,8 @@ class RunStream:
         self._raw: BaseHTTPResponse = response.raw
         self._connection = connection
         self._on_progress = on_progress
+        self._should_stop = should_stop
+        self._ask_at = started  # when `should_stop` is to be asked next
         self._decoder = SseDecoder()
         self._started = started
         self._last_byte_at = started
@@ -78,9 +95,9 @@ class RunStream:
     def follow(self) -> DifyReply:
         """Return the reply.
 
-        Raises the failure that Dify reports, SilentStream, StreamCut, RunTooLong or
-        DifyUnexpectedReply, all with the ids known by then, and whatever `on_progress`
-        raises.
+        Raises the failure that Dify reports, SilentStream, StreamCut, RunTooLong,
+        RunAborted or DifyUnexpectedReply, all with the ids known by then, and whatever
+        `on_progress` and `should_stop` raise.
         """
         try:
             while not self.collector.is_finished:
@@ -101,21 +118,80 @@ class RunStream:
     def _read(self) -> bytes:
         """Return the next bytes; b"" if the reply is complete without more."""
         deadline, limit = self._deadline()
-        left_s = deadline - monotonic()
+        while True:
+            self._ask()
+            try:
+                if not self._has_arrived(deadline):
+                    continue
+                chunk = self._raw.read1(READ_BYTES, decode_content=True)
+            except (TimeoutError, ReadTimeoutError) as err:
+                if self._is_complete():
+                    return b""
+                raise self._limit_error(limit) from err
+            except (HTTPError, OSError) as err:
+                if self._is_complete():
+                    return b""
+                raise self._cut_error("The connection to Dify broke off") from err
+            return chunk or self._at_end()
+
+    def _ask(self) -> None:
+        """Ask the caller once a second whether it still wants the run."""
+        now = monotonic()
+        if self._should_stop is None or now < self._ask_at:
+            return
+        self._ask_at = now + ASK_EVERY_S
+        if self._should_stop():
+            raise RunAborted(
+                "The bridge itself gave the run up while Dify was at work on it: its "
+                "answer is no longer wanted, or the worker is being stopped.",
+                service="dify",
+            )
+
+    def _has_arrived(self, deadline: float) -> bool:
+        """Tell whether to read now; the read will not last beyond the deadline."""
+        now = monotonic()
+        if deadline <= now:
+            raise TimeoutError
+        if self._should_stop is not None and not self._is_readable(
+            min(deadline, self._ask_at) - now
+        ):
+            return False
+        sock = self._socket()
+        if sock is not None:
+            sock.settimeout(max(deadline - monotonic(), 0.001))
+        return True
+
+    def _is_readable(self, wait_s: float) -> bool:
+        """Wait for bytes, also for those that buffers below us hold already."""
+        buffer, sock = self._buffer(), self._socket()
+        if buffer is None or sock is None:
+            return True
+        if getattr(self._raw, "_has_decoded_content", False):
+            return True  # gzip, which nobody asked for
+        sock.settimeout(0)
         try:
-            if left_s <= 0:
-                raise TimeoutError
-            self._limit_socket(left_s)
-            chunk = self._raw.read1(READ_BYTES, decode_content=True)
-        except (TimeoutError, ReadTimeoutError) as err:
-            if self._is_complete():
-                return b""
-            raise self._limit_error(limit) from err
-        except (HTTPError, OSError) as err:
-            if self._is_complete():
-                return b""
-            raise self._cut_error("The connection to Dify broke off") from err
-        return chunk or self._at_end()
+            held = buffer.peek(1)
+        except SSLWantReadError:
+            held = b""  # TLS says so where plain sockets give no bytes
+        if self._is_enough(held):
+            return True
+        # Bytes that TLS has decrypted make no socket readable.
+        pending = getattr(sock, "pending", None)
+        if pending is not None and pending():
+            return True
+        return wait_for_read(sock, timeout=max(wait_s, 0.0))
+
+    def _is_enough(self, held: bytes) -> bool:
+        """Tell whether http.client can go on without the network.
+
+        Between two chunks it needs the whole line that tells the next one's length;
+        after the first chunk the line break that ends the last one comes before it.
+        """
+        response = getattr(self._raw, "_fp", None)
+        chunk_left = getattr(response, "chunk_left", None)
+        if not getattr(response, "chunked", False) or chunk_left:
+            return bool(held)
+        return b"\n" in (held if chunk_left is None else held[2:])
 
     def _at_end(self) -> bytes:
         """Take an event that lacks its blank line; then the reply must be complete."""
@@ -174,16 +250,20 @@ class RunStream:
             moment = self._started + self._connection.first_event_timeout_s
         return (moment, limit) if moment <= total else (total, _Limit.TOTAL)
 
-    def _limit_socket(self, left_s: float) -> None:
-        """Let the next read wait no longer than `left_s`.
+    def _buffer(self) -> BufferedReader | None:
+        """Return what http.client reads from; None at the end of the answer."""
+        buffer = getattr(getattr(self._raw, "_fp", None), "fp", None)
+        return buffer if isinstance(buffer, BufferedReader) else None
 
-        A server that announces `Connection: close` takes the socket out of our reach;
-        then the timeout of the request stays in force.
+    def _socket(self) -> socket | None:
+        """Return the connection's socket.
+
+        The buffer has it also where urllib3 has let go of it (`Connection: close`).
         """
-        connection = getattr(self._raw, "connection", None)
-        sock = getattr(connection, "sock", None)
-        if sock is not None:
-            sock.settimeout(left_s)
+        found: socket | None = getattr(
+            getattr(self._buffer(), "raw", None), "_sock", None
+        )
+        return found
 
     def _is_complete(self) -> bool:
         return self.collector.has_ended or self.collector.awaits_message_end

@@ -55,6 +55,10 @@ def checks() -> list[Check]:
         Check("mypy: types", _tool("mypy", ".")),
         Check("no migration is missing", _manage("makemigrations", "--check")),
         Check(
+            "old code survives each migration",
+            [sys.executable, "-m", "local_stack.migration_rules"],
+        ),
+        Check(
             "the settings are fit for production",
             _manage("check", "--deploy", "--fail-level", "WARNING"),
             env=PRODUCTION,
@@ -75,6 +79,10 @@ def checks() -> list[Check]:
             ),
             env=COMPOSE,
             is_quiet=True,
+        ),
+        Check(
+            "no package has a known vulnerability",
+            [sys.executable, "-m", "local_stack.audit"],
         ),
         Check("tests", [sys.executable, "-m", "pytest"]),
     ]

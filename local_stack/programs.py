@@ -11,10 +11,14 @@ from local_stack.data_dir import DataDir
 from local_stack.privileges import own_process
 from local_stack.servers import Server
 
-# Quiet: no banner; nor the warning that root reads each time it starts a worker.
-CELERY = [
+# Quiet: no banner.
+CELERY = ["celery", "--quiet", "--app", "bridge_project"]
+# By gevent's own door: patched by Celery, kombu would keep the real `time.sleep` and
+# stop all runs of the worker while it waits for a Redis that is away. And without the
+# warning that root reads each time.
+WORKER = [
     *("-W", "ignore:You're running the worker"),
-    *("-m", "celery", "--quiet", "--app", "bridge_project"),
+    *("-m", "gevent.monkey", "--module", *CELERY, "worker", "--pool", "gevent"),
 ]
 
 
@@ -48,21 +52,17 @@ def servers(started: Iterable[Server]) -> list[Program]:
 
 def processes(folder: DataDir, *, with_sandbox: bool) -> list[Program]:
     """What is started when the database is ready, in this order."""
-    pool = os.environ.get("WORKER_POOL") or "gevent"
     concurrency = os.environ.get("WORKER_CONCURRENCY") or "1000"
     level = os.environ.get("LOG_LEVEL") or "INFO"
-    worker = [
-        *("worker", "--loglevel", level, "--pool", pool),
-        *("--concurrency", concurrency),
-    ]
+    worker = [*WORKER, "--loglevel", level, "--concurrency", concurrency]
     schedule = str(folder.root / "celerybeat-schedule")
     beat = ["beat", "--pidfile=", "--schedule", schedule]
     web = ["-m", "gunicorn", "--config", "gunicorn.conf.py", "bridge_project.wsgi"]
     sandbox = [_python_program("sandbox", ["-m", "sandbox"], order=20)]
     return [
         *(sandbox if with_sandbox else []),
-        _python_program("worker", [*CELERY, *worker], order=30),
-        _python_program("beat", [*CELERY, *beat], order=40),
+        _python_program("worker", worker, order=30),
+        _python_program("beat", ["-m", *CELERY, *beat], order=40),
         _python_program("web", web, order=50),
     ]
 

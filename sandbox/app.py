@@ -39,6 +39,7 @@ class SandboxApp(WireMiddleware):
             wire_log=self.world.wire_log,
             faults=self.world.faults,
             closing=self.world.closing,
+            visits=self.world.visits,
         )
 
 

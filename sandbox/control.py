@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -17,12 +18,14 @@ from sandbox.control_errors import ControlError
 from sandbox.faults import BadFault
 from sandbox.json_types import Json
 from sandbox.settings import BadSetting
+from sandbox.triggers import BadTrigger
 from sandbox.world import World
 
 BASE = "/_sandbox"
 _COMMENT_EVERY_S = 15.0
 _APP_SWITCHES = {
     "enabled": bool,
+    "key_refused": bool,
     "published": bool,
     "file_upload": bool,
     "suggestions": bool,
@@ -47,6 +50,9 @@ def routes(world: World) -> list[Route]:
         ("GET", "/faults", list_faults),
         ("POST", "/faults", order_fault),
         ("DELETE", "/faults", clear_faults),
+        ("GET", "/triggers", list_triggers),
+        ("POST", "/triggers", order_trigger),
+        ("DELETE", "/triggers", clear_triggers),
         ("POST", "/drain", drain),
         ("POST", "/webhooks", create_webhook),
         ("PATCH", "/dify/apps/{mode}", patch_dify_app),
@@ -68,7 +74,7 @@ def _handler(
             return await endpoint(world, request, await _body(request))
         except ApiError as err:
             return err.response()
-        except (ControlError, BadSetting, BadFault) as err:
+        except (ControlError, BadSetting, BadFault, BadTrigger) as err:
             status = err.status if isinstance(err, ControlError) else 400
             return JSONResponse({"error": str(err)}, status_code=status)
 
@@ -194,6 +200,23 @@ async def clear_faults(world: World, request: Request, body: Json) -> Response:
     return JSONResponse({"status": "cleared"})
 
 
+# Triggers.
+
+
+async def list_triggers(world: World, request: Request, body: Json) -> Response:
+    return JSONResponse({"triggers": world.visits.triggers.as_json()})
+
+
+async def order_trigger(world: World, request: Request, body: Json) -> Response:
+    trigger = world.visits.triggers.order(body)
+    return JSONResponse(asdict(trigger), status_code=201)
+
+
+async def clear_triggers(world: World, request: Request, body: Json) -> Response:
+    world.visits.triggers.clear()
+    return JSONResponse({"status": "cleared"})
+
+
 # Webhooks and Dify.
 
 
@@ -221,7 +244,7 @@ async def create_webhook(world: World, request: Request, body: Json) -> Response
 
 
 async def patch_dify_app(world: World, request: Request, body: Json) -> Response:
-    """Switch an app off, unpublish it, limit it, or give it another input form."""
+    """Switch an app off, refuse its key, unpublish it, limit it, change its form."""
     app = world.dify.store.app_of_mode(request.path_params["mode"])
     if app is None:
         raise ControlError("There is no app of this mode.", status=404)

@@ -9,21 +9,13 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import control_views, times
-from sandbox.chatwoot.drafts import Draft, Upload
-from sandbox.chatwoot.records import (
-    INCOMING,
-    PRIORITIES,
-    STATUSES,
-    Actor,
-    Conversation,
-)
+from sandbox import acts, control_views, times
+from sandbox.chatwoot.drafts import Upload
+from sandbox.chatwoot.records import PRIORITIES, STATUSES, Actor, Conversation
 from sandbox.chatwoot.seed import WEBSITE_INBOX_ID
 from sandbox.control_errors import ControlError
 from sandbox.json_types import Json
 from sandbox.world import World
-
-DEFAULT_AGENT_ID = 2
 
 
 def _conversation(world: World, request: Request) -> Conversation:
@@ -37,18 +29,13 @@ def _shown(world: World, row: Conversation, *, status: int = 200) -> Response:
     return JSONResponse(control_views.conversation(world, row), status_code=status)
 
 
-def _customer(world: World, row: Conversation) -> Actor:
-    contact = world.chatwoot.store.contact_of(row)
-    return Actor(kind="Contact", id=contact.id, name=contact.name)
-
-
 def _agent(world: World, body: Json) -> Actor:
     """Who acts: ``agent_id``, Marta unless told."""
-    agent_id = body.get("agent_id", DEFAULT_AGENT_ID)
-    agent = world.chatwoot.store.agents.get(agent_id)
-    if agent is None:
-        raise ControlError(f"There is no agent {agent_id!r}.")
-    return Actor(kind="User", id=agent.id, name=agent.name)
+    agent_id = body.get("agent_id", acts.DEFAULT_AGENT_ID)
+    try:
+        return acts.agent(world.chatwoot, agent_id)
+    except (KeyError, TypeError) as err:
+        raise ControlError(f"There is no agent {agent_id!r}.") from err
 
 
 def _text(body: Json, name: str) -> str:
@@ -100,7 +87,7 @@ async def create_conversation(world: World, request: Request, body: Json) -> Res
         },
     )
     if body.get("message"):
-        _say(world, row, content=str(body["message"]), uploads=[])
+        acts.say(world.chatwoot, row, content=str(body["message"]))
     return _shown(world, row, status=201)
 
 
@@ -120,21 +107,6 @@ def widget_info(language: str, *, base_url: str) -> Json:
     }
 
 
-def _say(
-    world: World, row: Conversation, *, content: str | None, uploads: list[Upload]
-) -> Json:
-    is_widget = world.chatwoot.store.inbox_of(row).channel == "Channel::WebWidget"
-    draft = Draft(
-        content=content,
-        message_type=INCOMING,
-        actor=_customer(world, row),
-        content_attributes={"in_reply_to": None} if is_widget else {},
-        uploads=uploads,
-    )
-    message = world.chatwoot.messages.create(draft, conversation=row)
-    return control_views.message(world, message)
-
-
 async def say(world: World, request: Request, body: Json) -> Response:
     """Keys: content, attachments [{name, content_type, base64}]; 201, message."""
     row = _conversation(world, request)
@@ -142,8 +114,8 @@ async def say(world: World, request: Request, body: Json) -> Response:
     content = body.get("content") or None
     if content is None and not uploads:
         raise ControlError("Send content or attachments.")
-    said = _say(world, row, content=content, uploads=uploads)
-    return JSONResponse(said, status_code=201)
+    said = acts.say(world.chatwoot, row, content=content, uploads=uploads)
+    return JSONResponse(control_views.message(world, said), status_code=201)
 
 
 def _upload(item: Json) -> Upload:
@@ -160,8 +132,9 @@ def _upload(item: Json) -> Upload:
 
 async def customer_typing(world: World, request: Request, body: Json) -> Response:
     row = _conversation(world, request)
+    actor = acts.customer_of(world.chatwoot, row)
     world.chatwoot.set_typing(
-        row, actor=_customer(world, row), on=bool(body.get("on")), is_private=False
+        row, actor=actor, on=bool(body.get("on")), is_private=False
     )
     return JSONResponse({"typing": row.typing})
 
@@ -192,7 +165,7 @@ async def end(world: World, request: Request, body: Json) -> Response:
     """The visitor ends the conversation: resolved."""
     row = _conversation(world, request)
     world.chatwoot.lifecycle.set_status(
-        row, status="resolved", actor=_customer(world, row)
+        row, status="resolved", actor=acts.customer_of(world.chatwoot, row)
     )
     return _shown(world, row)
 
@@ -211,8 +184,9 @@ async def note(world: World, request: Request, body: Json) -> Response:
 def _write(world: World, request: Request, body: Json, *, private: bool) -> Response:
     row = _conversation(world, request)
     content, actor = _text(body, "content"), _agent(world, body)
-    draft = Draft(content=content, actor=actor, private=private)
-    message = world.chatwoot.messages.create(draft, conversation=row)
+    message = acts.write(
+        world.chatwoot, row, content=content, actor=actor, private=private
+    )
     return JSONResponse(control_views.message(world, message), status_code=201)
 
 
@@ -221,11 +195,7 @@ async def set_status(world: World, request: Request, body: Json) -> Response:
     status = body.get("status")
     if status not in STATUSES:
         raise ControlError(f"status must be one of {', '.join(STATUSES)}.")
-    lifecycle = world.chatwoot.lifecycle
-    lifecycle.set_status(row, status=status, actor=actor)
-    agent = world.chatwoot.store.agents[actor.id or 0]
-    if status == "open" and agent.role == "agent":
-        lifecycle.assign_agent(row, agent_id=agent.id, actor=actor)
+    acts.set_status(world.chatwoot, row, status=status, actor=actor)
     return _shown(world, row)
 
 
@@ -279,6 +249,9 @@ async def delete_message(world: World, request: Request, body: Json) -> Response
 
 
 async def list_conversations(world: World, request: Request, body: Json) -> Response:
+    """full=1: everything about each of them, as `show` has it."""
+    if request.query_params.get("full") == "1":
+        return JSONResponse({"conversations": control_views.all_conversations(world)})
     return JSONResponse({"conversations": control_views.conversation_list(world)})
 
 

@@ -64,15 +64,21 @@ def conversation_list(world: World) -> list[Json]:
     return [_brief(world, row) for row in rows]
 
 
+def all_conversations(world: World) -> list[Json]:
+    """Every conversation in full, oldest first."""
+    return [conversation(world, r) for r in world.chatwoot.store.conversations.values()]
+
+
 def _brief(world: World, conversation: Conversation) -> Json:
-    spoken = [m for m in conversation.messages if m.content and not m.private]
+    newest_first = reversed(conversation.messages)
+    spoken = (m.content for m in newest_first if m.content and not m.private)
     return {
         "id": conversation.id,
         "status": conversation.status,
         "inbox_id": conversation.inbox_id,
         "inbox_name": world.chatwoot.store.inbox_of(conversation).name,
         "contact_name": world.chatwoot.store.contact_of(conversation).name,
-        "last_text": (spoken[-1].content or "")[:80] if spoken else "",
+        "last_text": next(spoken, "")[:80],
         "last_activity_at": times.iso(conversation.last_activity_at),
         "unread_count": unread_count(conversation),
     }
@@ -125,8 +131,19 @@ def message(world: World, row: Message) -> Json:
         "source_id": row.source_id,
         "sender_type": row.sender_type,
         "sender_name": sender["name"] if sender else None,
-        "created_at": times.iso(row.created_at),
+        "created_at": times.iso_micro(row.created_at),
         "attachments": [payloads.attachment(item) for item in row.attachments],
+        "request": _request(row),
+    }
+
+
+def _request(row: Message) -> Json | None:
+    """For a judge: could whoever posted this have seen what others had written?"""
+    if row.request is None:
+        return None
+    return {
+        "arrived_at": times.iso_micro(row.request.arrived_at),
+        "conversation_read_at": times.iso_micro(row.request.read_at),
     }
 
 
@@ -135,6 +152,7 @@ def dify_app(app: DifyApp) -> Json:
         "mode": app.mode,
         "key": app.key,
         "enabled": app.enabled,
+        "key_refused": app.key_refused,
         "published": app.published,
         "max_active_requests": app.max_active_requests,
         "user_input_form": app.form,

@@ -11,13 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.closing import Closing
 from sandbox.faults import Fault, Faults
-from sandbox.wire_log import (
-    BODY_LIMIT,
-    WireEntry,
-    WireLog,
-    shown_body,
-    shown_headers,
-)
+from sandbox.visits import Visit, Visits
+from sandbox.wire_log import BODY_LIMIT, WireEntry, WireLog, shown_headers
 
 _HANG_S = 600.0
 
@@ -41,10 +36,17 @@ class WireMiddleware:
     """Logs what the bridge asks of the two servers and lets ordered faults happen."""
 
     def __init__(
-        self, app: ASGIApp, *, wire_log: WireLog, faults: Faults, closing: Closing
+        self,
+        app: ASGIApp,
+        *,
+        wire_log: WireLog,
+        faults: Faults,
+        closing: Closing,
+        visits: Visits,
     ) -> None:
         self.app = app
         self.closing = closing
+        self.visits = visits
         self.wire_log = wire_log
         self.faults = faults
 
@@ -65,15 +67,14 @@ class WireMiddleware:
             path=f"{scope['path']}?{query}" if query else scope["path"],
         )
         headers = Headers(scope=scope)
-        entry.request_headers = shown_headers(headers.items())
-        kind = headers.get("content-type", "")
-        entry.request_body = shown_body(body, content_type=kind)
-        self.wire_log.touch(entry)
+        self.wire_log.keep_request(entry, headers=headers.items(), body=body)
+        visit = self.visits.arrive(scope, body=body)
+        recorder = _Recorder(entry, send=send, wire_log=self.wire_log, visit=visit)
         try:
             await self._serve(
                 scope,
                 _replay(body, receive=receive),
-                _Recorder(entry, send=send, wire_log=self.wire_log),
+                recorder,
                 body=body,
                 entry=entry,
             )
@@ -85,6 +86,7 @@ class WireMiddleware:
             raise
         finally:
             self.wire_log.finish(entry)
+            visit.fire("after")
 
     async def _serve(
         self,
@@ -132,11 +134,13 @@ class WireMiddleware:
 class _Recorder:
     """Passes an answer on and notes its status, headers and first bytes."""
 
-    def __init__(self, entry: WireEntry, *, send: Send, wire_log: WireLog) -> None:
+    def __init__(
+        self, entry: WireEntry, *, send: Send, wire_log: WireLog, visit: Visit
+    ) -> None:
         self.entry = entry
         self.send = send
         self.wire_log = wire_log
-        self.kept = b""
+        self.visit = visit
 
     async def __call__(self, message: Message) -> None:
         entry = self.entry
@@ -145,13 +149,12 @@ class _Recorder:
             headers = Headers(raw=message.get("headers", []))
             entry.response_headers = shown_headers(headers.items())
             self.wire_log.touch(entry)
+            self.visit.answered(message["status"])
         elif message["type"] == "http.response.body":
             chunk = message.get("body", b"")
             entry.response_bytes += len(chunk)
-            if len(self.kept) <= BODY_LIMIT:
-                self.kept += chunk[: BODY_LIMIT + 1]
-                kind = entry.response_headers.get("content-type", "")
-                entry.response_body = shown_body(self.kept, content_type=kind)
+            if (missing := BODY_LIMIT - len(entry.response_raw)) > 0:
+                entry.response_raw += chunk[:missing]
         await self.send(message)
 
 

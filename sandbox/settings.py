@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from sandbox.json_types import Json
 
 DIFY_VERSIONS = ("0.15", "1.12", "1.14")
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "webhook_copies": (1, 20),
+    "webhook_shuffle_s": (0, 600),
+}
 
 
 class BadSetting(ValueError):
@@ -38,6 +43,11 @@ class Settings:
     greeting_message: str = "Welcome to Sandbox Store! How can we help?"
     email_collect_enabled: bool = False
     messages_per_minute: int = 200
+    # Trouble on order: repeated and reordered deliveries, revoked tokens.
+    webhook_copies: int = 1
+    webhook_shuffle_s: float = 0.0
+    bot_token_refused: bool = False
+    admin_token_refused: bool = False
 
     # Dify
     dify_version: str = "1.14"
@@ -65,6 +75,7 @@ class Settings:
             if name not in kinds:
                 raise BadSetting(f"There is no setting {name!r}.")
             checked[name] = _fit(name=name, value=value, kind=kinds[name])
+            _check_bounds(name, checked[name])
         for name, value in checked.items():
             setattr(self, name, value)
 
@@ -77,6 +88,12 @@ def _fit(*, name: str, value: object, kind: type) -> object:
     if name == "dify_version" and value not in DIFY_VERSIONS:
         raise BadSetting(f"dify_version must be one of {', '.join(DIFY_VERSIONS)}.")
     return value
+
+
+def _check_bounds(name: str, value: Any) -> None:
+    low, high = _BOUNDS.get(name, (value, value))
+    if not low <= value <= high:
+        raise BadSetting(f"{name} must be between {low:g} and {high:g}.")
 
 
 def from_environment(env: Mapping[str, str] | None = None) -> Settings:

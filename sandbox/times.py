@@ -24,6 +24,14 @@ def iso(moment: float | None) -> str | None:
     return f"{text[:-3]}Z"
 
 
+def iso_micro(moment: float | None) -> str | None:
+    """Six decimals: no shape of the platforms, but good for telling what came first."""
+    if moment is None:
+        return None
+    text = datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return f"{text}Z"
+
+
 def sec(moment: float | None) -> int:
     """Whole seconds, 0 when unset."""
     return int(moment) if moment else 0

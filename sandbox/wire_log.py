@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from sandbox import times
 from sandbox.json_types import Json
@@ -34,7 +34,11 @@ _SECRET_QUERY = re.compile(r"((?:token|key|sign)=)[^&\s\"]+")
 
 @dataclass
 class WireEntry:
-    """One request. ``direction`` reads sender → receiver."""
+    """One request. ``direction`` reads sender → receiver.
+
+    The bodies' first bytes are kept as they came, and masked when somebody reads them:
+    under load nobody does.
+    """
 
     id: int
     direction: str
@@ -47,20 +51,45 @@ class WireEntry:
     error: str | None = None
     note: str | None = None
     request_headers: dict[str, str] = field(default_factory=dict)
-    request_body: str = ""
+    request_raw: bytes = b""
+    request_bytes: int = 0
     response_headers: dict[str, str] = field(default_factory=dict)
-    response_body: str = ""
+    response_raw: bytes = b""
     response_bytes: int = 0
 
+    @property
+    def request_body(self) -> str:
+        kind = self.request_headers.get("content-type", "")
+        return shown_body(self.request_raw, kind=kind, size=self.request_bytes)
+
+    @property
+    def response_body(self) -> str:
+        kind = self.response_headers.get("content-type", "")
+        return shown_body(self.response_raw, kind=kind, size=self.response_bytes)
+
     def brief(self) -> Json:
-        row = self.full()
-        for name in ("request_headers", "response_headers"):
-            del row[name]
-        del row["request_body"], row["response_body"]
-        return row
+        return {
+            "id": self.id,
+            "direction": self.direction,
+            "method": self.method,
+            "path": self.path,
+            "started_at": self.started_at,
+            "status": self.status,
+            "ms": self.ms,
+            "open": self.open,
+            "error": self.error,
+            "note": self.note,
+            "response_bytes": self.response_bytes,
+        }
 
     def full(self) -> Json:
-        return asdict(self)
+        return {
+            **self.brief(),
+            "request_headers": self.request_headers,
+            "request_body": self.request_body,
+            "response_headers": self.response_headers,
+            "response_body": self.response_body,
+        }
 
 
 def mask(secret: str) -> str:
@@ -82,13 +111,13 @@ def shown_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return shown
 
 
-def shown_body(raw: bytes, *, content_type: str = "") -> str:
-    """Text of a body cut at BODY_LIMIT, with secrets replaced."""
-    if content_type.startswith(("image/", "audio/", "video/")):
-        return f"({len(raw)} bytes of {content_type})"
+def shown_body(raw: bytes, *, kind: str, size: int) -> str:
+    """Text of a body's first bytes cut at BODY_LIMIT, with secrets replaced."""
+    if kind.startswith(("image/", "audio/", "video/")):
+        return f"({size} bytes of {kind})"
     text = raw[:BODY_LIMIT].decode("utf-8", errors="replace")
     text = _SECRET_JSON.sub(lambda m: f"{m[1]}{mask(m[2])}{m[3]}", text)
-    return text if len(raw) <= BODY_LIMIT else f"{text}…"
+    return text if size <= BODY_LIMIT else f"{text}…"
 
 
 class WireLog:
@@ -109,6 +138,14 @@ class WireLog:
         )
         self.entries.append(entry)
         return entry
+
+    def keep_request(
+        self, entry: WireEntry, *, headers: Iterable[tuple[str, str]], body: bytes
+    ) -> None:
+        entry.request_headers = shown_headers(headers)
+        entry.request_raw = body[:BODY_LIMIT]
+        entry.request_bytes = len(body)
+        self.touch(entry)
 
     def touch(self, entry: WireEntry) -> None:
         """Tell the listeners that an entry is new or has changed."""

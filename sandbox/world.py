@@ -9,6 +9,7 @@ from sandbox.dify.server import DifyServer
 from sandbox.faults import Faults
 from sandbox.json_types import Json
 from sandbox.settings import Settings
+from sandbox.visits import Visits
 from sandbox.wire_log import WireLog
 
 
@@ -22,6 +23,7 @@ class World:
         self.chatwoot = ChatwootServer(settings=settings, wire_log=self.wire_log)
         self.closing = Closing()
         self.dify = DifyServer(settings, closing=self.closing)
+        self.visits = Visits(chatwoot=self.chatwoot, dify=self.dify)
 
     def change_settings(self, changes: Json) -> None:
         """Apply settings; a new bridge address also moves the seeded bot's webhook."""
@@ -38,6 +40,7 @@ class World:
     async def reset(self) -> None:
         """A fresh account and workspace; settings stay as they are."""
         self.faults.clear()
+        self.visits.clear()
         await self.dify.reset()
         self.chatwoot.lifecycle.reset()
         self.set_secret(seed.WEBHOOK_SECRET)
@@ -52,4 +55,5 @@ class World:
 
     async def close(self) -> None:
         await self.end_streams()
+        self.visits.clear()
         await self.chatwoot.lifecycle.sender.close()

@@ -54,6 +54,25 @@ def decrypt(stored: str) -> str:
         raise ImproperlyConfigured(msg) from err
 
 
+def renewed(stored: str) -> str | None:
+    """Return the ciphertext under the first key, None if it has that key already.
+
+    Raises ImproperlyConfigured when none of the keys fits.
+    """
+    keys = tuple(settings.FIELD_ENCRYPTION_KEYS)
+    if not stored or _is_readable(stored, keys=keys[:1]):
+        return None
+    return encrypt(decrypt(stored))
+
+
+def _is_readable(stored: str, *, keys: tuple[str, ...]) -> bool:
+    try:
+        _cipher(keys).decrypt(stored)
+    except InvalidToken:
+        return False
+    return True
+
+
 # Only the type checker's TextField takes parameters, Django's own does not.
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -12,6 +14,10 @@ from bridge_project.lib.errors import BridgeError, Unauthorized, UpstreamError
 from bridge_project.lib.redact import cut
 
 RowT = TypeVar("RowT", bound="WithHealth")
+
+# How often a service that refuses our token is tried, by one worker of all.
+PROBE_EVERY_S = 60
+_PROBE_EVERY = timedelta(seconds=PROBE_EVERY_S)
 
 
 class HealthQuerySet(models.QuerySet[RowT]):
@@ -24,7 +30,7 @@ class HealthQuerySet(models.QuerySet[RowT]):
     def mark_ok(self) -> int:
         """Note that a call worked."""
         return self.exclude(health=WithHealth.Health.OK).update(
-            health=WithHealth.Health.OK, updated_at=timezone.now()
+            health=WithHealth.Health.OK, next_probe_at=None, updated_at=timezone.now()
         )
 
     def mark_failing(self, error: str) -> int:
@@ -34,8 +40,28 @@ class HealthQuerySet(models.QuerySet[RowT]):
         )
 
     def mark_refused(self, error: str) -> int:
-        """Note that the service does not accept our token (any more)."""
-        return self.update(health=WithHealth.Health.REFUSED, **_error_fields(error))
+        """Note that the service does not accept our token (any more).
+
+        From now on only a probe tries it, the first one after `PROBE_EVERY_S`.
+        """
+        return self.update(
+            health=WithHealth.Health.REFUSED,
+            next_probe_at=timezone.now() + _PROBE_EVERY,
+            **_error_fields(error),
+        )
+
+    def to_probe(self, now: datetime) -> Self:
+        """Keep the services that refuse our token and are to be tried again."""
+        return self.filter(
+            Q(next_probe_at=None) | Q(next_probe_at__lte=now),
+            health=WithHealth.Health.REFUSED,
+        )
+
+    def claim_probe(self, pk: int, now: datetime) -> bool:
+        """Take the probe of one service; of several workers one is told True."""
+        return bool(
+            self.to_probe(now).filter(pk=pk).update(next_probe_at=now + _PROBE_EVERY)
+        )
 
     def note(self, err: BridgeError) -> int:
         """Note the failure of a run, if it tells of the service and not of the run."""
@@ -78,9 +104,17 @@ class WithHealth(models.Model):
         editable=False,
         help_text=_("When the last call failed."),
     )
+    # While the token is refused only the probe tries it, from this moment on.
+    next_probe_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         abstract = True
+
+    def forget_health(self) -> None:
+        """Give another token or address a new chance; the caller saves."""
+        self.health = self.Health.UNKNOWN
+        self.last_error, self.last_error_at = "", None
+        self.next_probe_at = None
 
 
 Health = WithHealth.Health

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -23,7 +23,7 @@ from unfold.widgets import CHECKBOX_CLASSES, INPUT_CLASSES
 class SecretInputData:
     """What the operator asked for: a new value, its removal, or neither."""
 
-    typed: str = ""
+    typed: str = field(default="", repr=False)
     remove: bool = False
 
 

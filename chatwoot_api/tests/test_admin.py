@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import requests
+import responses
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
@@ -219,3 +223,169 @@ def test_a_closed_door_brings_a_warning(
     text = response.content.decode()
     assert "every webhook of this account is refused" in text
     assert "all refused" in text
+
+
+SINCE = datetime(2026, 6, 16, 9, 5, tzinfo=UTC)
+ZERO = "https://chat.test/api/v1/accounts/2/conversations/0"
+BOT_REFUSED: dict[str, Any] = {"health": Health.REFUSED, "last_error_at": SINCE}
+ADMIN_REFUSED: dict[str, Any] = {"admin_token_refused_at": SINCE}
+BOT_SINCE = "Chatwoot refuses the bot token since 2026-06-16 09:05."
+ADMIN_SINCE = "Chatwoot refuses the administrator token since 2026-06-16 09:05."
+
+
+def text_of(page: Any) -> str:
+    """The page as it is read, on one line."""
+    return " ".join(html.unescape(page.content.decode()).split())
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "not_said"),
+    [
+        ({}, [], [BOT_SINCE, ADMIN_SINCE]),
+        (
+            BOT_REFUSED,
+            [BOT_SINCE, "are handed over to humans", "open Settings → Bots"],
+            [ADMIN_SINCE, "look after the pending"],
+        ),
+        (
+            {**BOT_REFUSED, "admin_token": ""},
+            [BOT_SINCE, "look after the pending conversations in Chatwoot yourself"],
+            [ADMIN_SINCE],
+        ),
+        (
+            ADMIN_REFUSED,
+            [ADMIN_SINCE, "cannot read the history", "log in as an administrator"],
+            [BOT_SINCE],
+        ),
+        (
+            {**BOT_REFUSED, **ADMIN_REFUSED},
+            [BOT_SINCE, "look after the pending", ADMIN_SINCE],
+            ["cannot read the history"],
+        ),
+    ],
+)
+def test_the_page_says_what_is_refused_and_what_to_do(
+    admin_client: Client,
+    account: ChatwootAccount,
+    settings: Settings,
+    fields: dict[str, Any],
+    said: list[str],
+    not_said: list[str],
+) -> None:
+    settings.TIME_ZONE = "UTC"
+    ChatwootAccount.objects.update(**fields)
+
+    text = text_of(admin_client.get(url_of(account)))
+
+    assert [sentence for sentence in said if text.count(sentence) != 1] == []
+    assert [sentence for sentence in not_said if sentence in text] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "bot", "administrator"),
+    [({}, 0, 0), (BOT_REFUSED, 1, 0), (ADMIN_REFUSED, 0, 1)],
+)
+def test_the_list_shows_refused_tokens(
+    admin_client: Client,
+    account: ChatwootAccount,
+    fields: dict[str, Any],
+    bot: int,
+    administrator: int,
+) -> None:
+    ChatwootAccount.objects.update(**fields)
+
+    page = admin_client.get(reverse("admin:chatwoot_api_chatwootaccount_changelist"))
+
+    text = text_of(page)
+    assert text.count(">bot token refused<") == bot
+    assert text.count(">administrator token refused<") == administrator
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bot_token": "a-new-token"},
+        {"admin_token": "a-new-token"},
+        {"base_url": "https://new.test"},
+        {"account_id": 3},
+    ],
+)
+def test_a_new_token_or_address_forgets_every_refusal(
+    admin_client: Client, account: ChatwootAccount, change: dict[str, Any]
+) -> None:
+    ChatwootAccount.objects.update(
+        **BOT_REFUSED, **ADMIN_REFUSED, next_probe_at=SINCE, last_error="401"
+    )
+
+    save(admin_client, account, webhook_secret="another-secret")
+    assert account.health == Health.REFUSED
+    assert account.admin_token_refused_at == account.next_probe_at == SINCE
+    save(admin_client, account, **change)
+
+    assert (account.health, account.last_error) == (Health.UNKNOWN, "")
+    assert account.admin_token_refused_at is None
+    assert account.next_probe_at is None
+
+
+def check_now(client: Client, account: ChatwootAccount) -> Any:
+    return client.post(
+        reverse("admin:chatwoot_api_chatwootaccount_changelist"),
+        {"action": "check_tokens", "_selected_action": [account.pk]},
+        follow=True,
+    )
+
+
+def test_the_tokens_are_checked_at_once(
+    admin_client: Client, account: ChatwootAccount, wire: responses.RequestsMock
+) -> None:
+    ChatwootAccount.objects.update(**ADMIN_REFUSED)
+    wire.get(ZERO, status=401, json={"error": "Invalid Access Token"})
+    wire.get(ZERO, status=404, json={"error": "Resource could not be found"})
+
+    text = text_of(check_now(admin_client, account))
+
+    used = [call.request.headers["api-access-token"] for call in wire.calls]
+    assert used == [SECRETS["bot_token"], SECRETS["admin_token"]]
+    assert "“Nordlicht”: Chatwoot does not accept the bot token. In Chatwoot" in text
+    assert "“Nordlicht”: Chatwoot accepts the administrator token." in text
+    account.refresh_from_db()
+    assert (account.health, account.admin_token_refused_at) == (Health.REFUSED, None)
+
+
+def test_a_check_without_an_answer_says_why(
+    admin_client: Client, account: ChatwootAccount, wire: responses.RequestsMock
+) -> None:
+    wire.get(ZERO, body=requests.ConnectTimeout())
+    wire.get(ZERO, status=403, body="<html>Log in</html>")
+
+    text = text_of(check_now(admin_client, account))
+
+    assert "could not be reached, so nothing is known of the bot token" in text
+    assert "the answer tells nothing of the administrator token" in text
+    account.refresh_from_db()
+    assert (account.health, account.admin_token_refused_at) == (Health.UNKNOWN, None)
+
+
+def test_a_check_names_a_token_that_is_not_there(
+    admin_client: Client, account: ChatwootAccount, wire: responses.RequestsMock
+) -> None:
+    ChatwootAccount.objects.update(admin_token="")
+    wire.get(ZERO, status=404, json={"error": "Resource could not be found"})
+
+    text = text_of(check_now(admin_client, account))
+
+    assert "“Nordlicht”: no administrator token is entered." in text
+    assert len(wire.calls) == 1
+
+
+def test_who_may_only_look_may_not_check(
+    client: Client, account: ChatwootAccount, wire: responses.RequestsMock
+) -> None:
+    reader = User.objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_chatwootaccount"))
+    client.force_login(reader)
+
+    page = check_now(client, account)
+
+    assert "Check the tokens now" not in text_of(page)
+    assert len(wire.calls) == 0

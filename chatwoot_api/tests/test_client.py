@@ -13,7 +13,6 @@ from bridge_project.lib.errors import (
     ConfigurationError,
     NotFound,
     OutcomeUnknown,
-    Unauthorized,
     UnexpectedReply,
     UpstreamRateLimited,
     UpstreamRejected,
@@ -22,6 +21,7 @@ from bridge_project.lib.errors import (
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import ChatwootAccount
+from chatwoot_api.refusals import TokenRefused
 
 ROOT = "https://chat.test/api/v1/accounts/2"
 ONE = f"{ROOT}/conversations/133"
@@ -99,7 +99,7 @@ def test_an_answer_without_an_id_leaves_the_outcome_open(
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (401, Unauthorized),
+        (401, TokenRefused),
         (404, NotFound),
         (422, UpstreamRejected),
         (429, UpstreamRateLimited),
@@ -219,19 +219,6 @@ def test_a_typing_sign_that_fails_is_forgotten(wire: responses.RequestsMock) -> 
     client().show_typing(133, on=True)
 
     assert len(wire.calls) == 1
-
-
-def test_opens_with_the_administrators_token_when_the_bots_is_refused(
-    wire: responses.RequestsMock,
-) -> None:
-    url = f"{ONE}/toggle_status"
-    wire.post(url, status=401, json={"error": "Invalid Access Token"})
-    wire.post(url, json={"payload": {"success": True}})
-
-    client().toggle_status(133, status="open")
-
-    used = [call.request.headers["api-access-token"] for call in wire.calls]
-    assert used == ["bot-t0ken", "admin-t0ken"]
 
 
 def test_too_many_messages_is_a_limit_and_no_refusal(

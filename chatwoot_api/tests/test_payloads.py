@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge_project.lib.errors import MalformedPayload
-from bridge_project.lib.types import JsonObject
+from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.payloads import (
     Assignee,
     Message,
@@ -193,6 +193,56 @@ def test_reads_the_conversation_of_the_rest_api(
     assert conversation.id > 0
     assert conversation.status in {"open", "pending", "resolved", "snoozed"}
     assert conversation.channel.startswith("Channel::")
+
+
+@pytest.mark.parametrize("message_type", ["incoming", 0, "outgoing"])
+def test_a_deleted_customer_message_keeps_its_number(
+    payload: Callable[[str], JsonObject], message_type: JsonValue
+) -> None:
+    body = {**payload("message_updated_deleted"), "message_type": message_type}
+
+    message = message_of(body)
+
+    assert (message.id, message.is_deleted, message.attachments) == (9020, True, ())
+
+
+@pytest.mark.parametrize(
+    "content_attributes", [{}, {"deleted": False}, {"deleted": "true"}, None, "x"]
+)
+def test_a_message_that_is_there_is_not_deleted(
+    payload: Callable[[str], JsonObject], content_attributes: JsonValue
+) -> None:
+    body = payload("message_updated_read_receipt")
+    body["content_attributes"] = content_attributes
+
+    assert not message_of(body).is_deleted
+
+
+@pytest.mark.parametrize(
+    ("assignee_type", "own_type", "kind"),
+    [
+        # REST names the kind beside the assignee, and before 4.8.0 nowhere.
+        ("User", None, "user"),
+        ("AgentBot", None, "agent_bot"),
+        (None, None, "user"),
+        ("AgentBot", "agent_bot", "agent_bot"),
+        ("Captain::Assistant", None, "captain"),
+        # What we do not know counts as a human, who wins.
+        ("Somebody::New", None, "user"),
+    ],
+)
+def test_tells_a_bot_from_a_human_who_is_assigned(
+    assignee_type: str | None, own_type: str | None, kind: str
+) -> None:
+    assignee: JsonObject = {"id": 3, "name": "Who"}
+    if own_type is not None:
+        assignee["type"] = own_type
+    meta: JsonObject = {"assignee": assignee, "assignee_type": assignee_type}
+
+    conversation = parse_conversation({"id": 133, "meta": meta})
+
+    assert conversation.assignee is not None
+    assert conversation.assignee.kind == kind
 
 
 def test_a_deleted_message_says_so(payload: Callable[[str], JsonObject]) -> None:

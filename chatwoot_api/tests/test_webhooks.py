@@ -219,6 +219,25 @@ def test_masks_what_opens_something_wherever_it_stands(key: str) -> None:
     assert "s3cret" not in json.dumps(without_secrets(payload))
 
 
+def test_keeps_no_visitors_key_wherever_it_stands() -> None:
+    record: JsonObject = {"source_id": "s3cret", "pubsub_token": "s3cret"}
+    inbox: JsonObject = {"id": 7, "inbox_id": [{"pubsub_token": "s3cret"}], **record}
+    payload: JsonObject = {
+        "event": "contact_updated",
+        "contact_inbox": [inbox, [inbox]],
+        "channel": [{"webhook_url": "https://s3cret"}],
+    }
+
+    assert without_secrets(payload) == {
+        "event": "contact_updated",
+        "contact_inbox": [
+            {"id": 7, "inbox_id": [{"pubsub_token": None}]},
+            [{"id": 7, "inbox_id": [{"pubsub_token": None}]}],
+        ],
+        "channel": [None],
+    }
+
+
 def test_keeps_no_channel_record_of_an_inbox() -> None:
     payload: JsonObject = {
         "event": "inbox_created",

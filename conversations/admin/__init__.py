@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from conversations.admin import (
+    audit,
     bot,
     call,
     conversation,
     dify_conversation,
+    erasure,
     event,
     outgoing,
+    retention,
     run,
     system,
     turn,
 )
 
 __all__ = [
+    "audit",
     "bot",
     "call",
     "conversation",
     "dify_conversation",
+    "erasure",
     "event",
     "outgoing",
+    "retention",
     "run",
     "system",
     "turn",

@@ -15,7 +15,13 @@ from django.utils.translation import gettext, ngettext
 from bridge_project.lib.admin_base import admin_url, badge, list_url
 from chatwoot_api.models import ChatwootAccount, Health
 from conversations.admin.base import ACTION_TONES, TURN_TONES
-from conversations.models import Bot, Reason, Turn, WebhookEvent
+from conversations.models import (
+    Bot,
+    DifyConversation,
+    Reason,
+    Turn,
+    WebhookEvent,
+)
 from conversations.models.reasons import Action
 from conversations.models.turn import WAITING
 from dify_api.models import DifyApp
@@ -66,6 +72,7 @@ def _alarms() -> Iterator[Alarm]:
     yield from _failed()
     yield from _overdue()
     yield from _unhealthy()
+    yield from _undeletable()
 
 
 def _failed() -> Iterator[Alarm]:
@@ -149,6 +156,13 @@ def _unhealthy() -> Iterator[Alarm]:
             admin_url(account),
             "key_off",
         )
+    for account in ChatwootAccount.objects.exclude(admin_token_refused_at=None):
+        yield Alarm(
+            gettext("Chatwoot account “%(name)s”: administrator's token refused.")
+            % {"name": account},
+            admin_url(account),
+            "key_off",
+        )
     for account in ChatwootAccount.objects.filter(allow_unsigned=True):
         yield Alarm(
             gettext(
@@ -158,6 +172,24 @@ def _unhealthy() -> Iterator[Alarm]:
             % {"name": account},
             admin_url(account),
             "lock_open",
+        )
+
+
+def _undeletable() -> Iterator[Alarm]:
+    """What Dify should have forgotten and has not."""
+    count = DifyConversation.objects.filter(
+        deleted_at=None, delete_attempts__gte=3
+    ).count()
+    if count:
+        yield Alarm(
+            ngettext(
+                "%(count)s conversation could not be deleted in Dify.",
+                "%(count)s conversations could not be deleted in Dify.",
+                count,
+            )
+            % {"count": count},
+            list_url(DifyConversation, deletion="failing"),
+            "delete_forever",
         )
 
 

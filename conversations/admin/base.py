@@ -46,6 +46,7 @@ RUN_TONES: Mapping[str, str] = {
     PipelineRun.Status.RUNNING: "busy",
     PipelineRun.Status.SUCCEEDED: "good",
     PipelineRun.Status.FAILED: "bad",
+    PipelineRun.Status.STOPPED: "calm",
 }
 CONVERSATION_TONES: Mapping[str, str] = {
     ConversationStatus.OPEN: "good",

@@ -42,7 +42,27 @@ class BotAdmin(BridgeAdmin[Bot]):
         ),
         (
             _("When and how it speaks"),
-            {"fields": ("speak_in_statuses", "reply_as", "max_message_age_s")},
+            {
+                "fields": (
+                    "speak_in_statuses",
+                    "reply_as",
+                    "debounce_s",
+                    "on_new_message",
+                    "max_turn_minutes",
+                    "max_message_age_s",
+                )
+            },
+        ),
+        (
+            _("When it is silent"),
+            {
+                "description": _(
+                    "A human who answers the customer always stops the bot. Setting "
+                    "the conversation to “pending” gives it back. One conversation can "
+                    "also be paused on its page here."
+                ),
+                "fields": ("yields_to_assignee", "pause_label", "pause_attribute"),
+            },
         ),
         (
             _("What Dify is told"),
@@ -62,6 +82,21 @@ class BotAdmin(BridgeAdmin[Bot]):
                     "leaves a note for the agents and sets the conversation to open."
                 ),
                 "fields": ("failure_public_text", "failure_private_text"),
+            },
+        ),
+        (
+            _("When nobody says anything any more"),
+            {"fields": ("idle_hours", "idle_action")},
+        ),
+        (
+            _("What Dify forgets"),
+            {
+                "description": _(
+                    "Deleting is repeated until Dify has proven that it no longer "
+                    "knows the conversation. The list of Dify conversations shows "
+                    "what is still to be proven."
+                ),
+                "fields": ("dify_delete_policy", "dify_delete_after_days"),
             },
         ),
         (_("Dates"), {"fields": ("created_at", "updated_at")}),

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from collections.abc import Callable
+
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
     NOTHING,
     StoryAdmin,
     admin_link,
+    badge,
     json_block,
     list_url,
     moment,
 )
+from conversations import erasure, pauses
+from conversations.admin import confirm
 from conversations.admin.base import (
     action_badge,
     chatwoot_link,
@@ -38,6 +44,7 @@ class ConversationAdmin(StoryAdmin[Conversation]):
     list_display = (
         "number",
         "state",
+        "bot_is",
         "contact",
         "inbox_name",
         "assignee",
@@ -45,7 +52,8 @@ class ConversationAdmin(StoryAdmin[Conversation]):
         "bot_answered",
         "in_chatwoot",
     )
-    list_filter = ("status", "inbox", "account", "updated_at")
+    list_filter = ("status", "paused", "inbox", "account", "updated_at")
+    actions = ("pause_bot", "resume_bot", "erase_contact")
     ordering = ("-updated_at",)
     sortable_by = ()
     search_fields = ("contact_name",)
@@ -59,6 +67,10 @@ class ConversationAdmin(StoryAdmin[Conversation]):
     @admin.display(description=_("status"))
     def state(self, conversation: Conversation) -> SafeString:
         return conversation_badge(conversation)
+
+    @admin.display(description=_("bot"))
+    def bot_is(self, conversation: Conversation) -> SafeString:
+        return _pause_badge(conversation)
 
     @admin.display(description=_("contact"))
     def contact(self, conversation: Conversation) -> str:
@@ -84,6 +96,99 @@ class ConversationAdmin(StoryAdmin[Conversation]):
     def in_chatwoot(self, conversation: Conversation) -> SafeString:
         return chatwoot_link(conversation)
 
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """The page is read-only for everybody, the actions are for those who may."""
+        return request.user.has_perm("conversations.change_conversation")
+
+    def has_erase_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("conversations.delete_conversation")
+
+    @admin.action(description=_("Pause the bot"), permissions=["act"])
+    def pause_bot(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
+        done, left = _switch(queryset, pauses.pause, by=request.user.get_username())
+        text = ngettext(
+            "The bot is silent in %(count)d conversation from now on.",
+            "The bot is silent in %(count)d conversations from now on.",
+            done,
+        )
+        self._tell(request, text, done=done, left=left)
+
+    @admin.action(description=_("Let the bot speak again"), permissions=["act"])
+    def resume_bot(
+        self, request: HttpRequest, queryset: QuerySet[Conversation]
+    ) -> None:
+        done, left = _switch(queryset, pauses.resume, by=request.user.get_username())
+        text = ngettext(
+            "The bot answers the next message in %(count)d conversation.",
+            "The bot answers the next message in %(count)d conversations.",
+            done,
+        )
+        self._tell(request, text, done=done, left=left)
+
+    def _tell(self, request: HttpRequest, text: str, *, done: int, left: int) -> None:
+        if done:
+            self.message_user(request, text % {"count": done}, messages.SUCCESS)
+        if left:
+            same = ngettext(
+                "%(count)d conversation was so already.",
+                "%(count)d conversations were so already.",
+                left,
+            )
+            self.message_user(request, same % {"count": left}, messages.INFO)
+
+    @admin.action(description=_("Erase this contact…"), permissions=["erase"])
+    def erase_contact(
+        self, request: HttpRequest, queryset: QuerySet[Conversation]
+    ) -> HttpResponse | None:
+        """Erase all that is stored of the contacts, in all their conversations."""
+        rows = list(queryset.exclude(chatwoot_contact_id=None)[: confirm.MAX_ROWS])
+        if not rows:
+            text = gettext("No contact is known of this conversation.")
+            self.message_user(request, text, messages.ERROR)
+            return None
+        if not confirm.is_confirmed(request):
+            return self._ask_to_erase(request, rows)
+        by = request.user.get_username()
+        for account, contact_id in dict.fromkeys(
+            (row.account, row.chatwoot_contact_id or 0) for row in rows
+        ):
+            wish = erasure.request(account, contact_id, by=by)
+            text = format_html(
+                gettext(
+                    "Contact {contact} is being erased: here within a minute, then in "
+                    "Dify. The report says how far it is: {report}"
+                ),
+                contact=f"#{contact_id}",
+                report=admin_link(wish, text=gettext("report")),
+            )
+            self.message_user(request, text, messages.SUCCESS)
+        return None
+
+    def _ask_to_erase(
+        self, request: HttpRequest, rows: list[Conversation]
+    ) -> HttpResponse:
+        contacts = {
+            (row.account_id, row.chatwoot_contact_id): (
+                f"#{row.chatwoot_contact_id} {row.contact_name} ({row.account})"
+            )
+            for row in rows
+        }
+        return confirm.ask(
+            request,
+            self,
+            action="erase_contact",
+            title=gettext("Erase contacts"),
+            text=gettext(
+                "Everything that the bridge has stored of these contacts is deleted, "
+                "in all their conversations, and their conversations in Dify, too. It "
+                "cannot be undone. Delete the contacts in Chatwoot first: what it "
+                "sends of them later begins anew."
+            ),
+            lines=list(contacts.values()),
+            selected=[row.pk for row in rows],
+            button=gettext("Erase"),
+        )
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         return super().get_queryset(request).select_related("account", "inbox")
 
@@ -107,6 +212,20 @@ class ConversationAdmin(StoryAdmin[Conversation]):
         return _story(row)
 
 
+def _switch(
+    rows: QuerySet[Conversation], change: Callable[..., bool], *, by: str
+) -> tuple[int, int]:
+    """Pause or resume; return how many were changed and how many were so already."""
+    changed = [change(row, by=by) for row in rows]
+    return sum(changed), len(changed) - sum(changed)
+
+
+def _pause_badge(conversation: Conversation) -> SafeString:
+    if conversation.paused:
+        return badge(gettext("paused"), tone="warn")
+    return format_html("{}", NOTHING)
+
+
 def _contact(conversation: Conversation) -> str:
     number = conversation.chatwoot_contact_id
     return conversation.contact_name or (NOTHING if number is None else f"#{number}")
@@ -125,6 +244,7 @@ def _story(conversation: Conversation) -> dict[str, object]:
         "conversation": conversation,
         "title": gettext("Conversation %(number)s") % {"number": conversation},
         "state": conversation_badge(conversation),
+        "paused": _pause_badge(conversation) if conversation.paused else "",
         "contact": _contact(conversation),
         "assignee": _assignee(conversation),
         "inbox_link": admin_link(conversation.inbox),

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.admin_base import ReadOnlyAdmin, admin_link, badge, moment
+from bridge_project.lib.admin_base import (
+    NOTHING,
+    ReadOnlyAdmin,
+    admin_link,
+    badge,
+    moment,
+    shortened,
+)
+from conversations import audit, deletion
+from conversations.admin import confirm
 from conversations.admin.base import chatwoot_link, conversation_link, number_in
-from conversations.models import DifyConversation
+from conversations.models import AuditEntry, DifyConversation
+
+
+class DeletionFilter(admin.SimpleListFilter):
+    """How far the deletion in Dify is."""
+
+    title = _("deletion in Dify")
+    parameter_name = "deletion"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[DifyConversation]
+    ) -> list[tuple[str, str]]:
+        return [
+            ("unproven", gettext("wanted, not proven")),
+            ("failing", gettext("tried in vain so far")),
+            ("proven", gettext("proven")),
+        ]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[DifyConversation]
+    ) -> QuerySet[DifyConversation]:
+        unproven = queryset.filter(next_delete_at__isnull=False, deleted_at=None)
+        if self.value() == "unproven":
+            return unproven
+        if self.value() == "failing":
+            return unproven.filter(delete_attempts__gt=0)
+        if self.value() == "proven":
+            return queryset.exclude(deleted_at=None)
+        return queryset
 
 
 @admin.register(DifyConversation)
@@ -26,8 +63,12 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
         "started",
         "last_used",
         "ended",
+        "tries",
+        "problem",
     )
+    actions = ("delete_in_dify",)
     list_filter = (
+        DeletionFilter,
         ("ended_at", admin.EmptyFieldListFilter),
         "end_reason",
         "app",
@@ -48,10 +89,21 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
         "last_used_at",
         "ended_at",
         "end_reason",
+        "wanted",
+        "tries",
+        "next_try",
+        "delete_error",
+        "deleted",
+        "erasure_link",
     )
 
     @admin.display(description=_("state"))
     def state(self, memory: DifyConversation) -> SafeString:
+        if memory.deleted_at is not None:
+            return badge(gettext("deleted in Dify"), tone="calm")
+        if memory.delete_wanted_at is not None:
+            tone = "bad" if memory.delete_attempts else "busy"
+            return badge(gettext("to be deleted in Dify"), tone=tone)
         if memory.ended_at is None:
             return badge(gettext("in use"), tone="good")
         return badge(gettext("ended"), tone="calm")
@@ -80,10 +132,85 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
     def in_chatwoot(self, memory: DifyConversation) -> SafeString:
         return chatwoot_link(memory.conversation)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[DifyConversation]:
-        return (
-            super().get_queryset(request).select_related("app", "conversation__account")
+    @admin.display(description=_("deletion wanted"))
+    def wanted(self, memory: DifyConversation) -> SafeString:
+        return moment(memory.delete_wanted_at)
+
+    @admin.display(description=_("tries to delete"))
+    def tries(self, memory: DifyConversation) -> str:
+        return str(memory.delete_attempts or NOTHING)
+
+    @admin.display(description=_("next try"))
+    def next_try(self, memory: DifyConversation) -> SafeString:
+        return moment(memory.next_delete_at)
+
+    @admin.display(description=_("why it is not deleted"))
+    def problem(self, memory: DifyConversation) -> str:
+        return shortened(memory.delete_error) or NOTHING
+
+    @admin.display(description=_("deleted"))
+    def deleted(self, memory: DifyConversation) -> SafeString:
+        return moment(memory.deleted_at)
+
+    @admin.display(description=_("erasure"))
+    def erasure_link(self, memory: DifyConversation) -> SafeString:
+        return admin_link(memory.erasure)
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """The page is read-only for everybody, the action is for those who may."""
+        return request.user.has_perm("conversations.change_difyconversation")
+
+    @admin.action(description=_("Delete in Dify…"), permissions=["act"])
+    def delete_in_dify(
+        self, request: HttpRequest, queryset: QuerySet[DifyConversation]
+    ) -> HttpResponse | None:
+        rows = list(queryset.filter(deleted_at=None)[: confirm.MAX_ROWS])
+        if not rows:
+            text = gettext("Nothing to do: Dify has forgotten these already.")
+            self.message_user(request, text, messages.INFO)
+            return None
+        if not confirm.is_confirmed(request):
+            return self._ask(request, rows)
+        for row in rows:
+            self._want(request, row)
+        text = ngettext(
+            "%(count)d conversation will be deleted in Dify within minutes. Until Dify "
+            "has proven it, it is listed as “wanted, not proven”.",
+            "%(count)d conversations will be deleted in Dify within minutes. Until "
+            "Dify has proven it, they are listed as “wanted, not proven”.",
+            len(rows),
         )
+        self.message_user(request, text % {"count": len(rows)}, messages.SUCCESS)
+        return None
+
+    def _ask(self, request: HttpRequest, rows: list[DifyConversation]) -> HttpResponse:
+        return confirm.ask(
+            request,
+            self,
+            action="delete_in_dify",
+            title=gettext("Delete in Dify"),
+            text=gettext(
+                "Dify forgets these conversations for good; it cannot be undone. Where "
+                "one is in use, the customer's next message starts a new one."
+            ),
+            lines=[f"{row} ({row.app})" for row in rows],
+            selected=[row.pk for row in rows],
+            button=gettext("Delete in Dify"),
+        )
+
+    def _want(self, request: HttpRequest, row: DifyConversation) -> None:
+        if deletion.want(row, reason=DifyConversation.End.BY_OPERATOR):
+            audit.record(
+                AuditEntry.Verb.WANTED_DELETION,
+                actor=request.user.get_username(),
+                conversation=row.conversation,
+                dify_app=row.app_id,
+                dify_conversation=row.dify_conversation_id,
+            )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DifyConversation]:
+        related = ("app", "conversation__account", "erasure")
+        return super().get_queryset(request).select_related(*related)
 
     def get_search_results(
         self,

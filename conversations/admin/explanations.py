@@ -99,6 +99,21 @@ REASONS: Mapping[str, Promise] = {
         "answers again when the customer writes the next time, if the status allows "
         "it."
     ),
+    Reason.HUMAN_IS_ASSIGNED: _(
+        "A human agent is assigned, and this bot is set to be silent then. A pending "
+        "conversation was opened for the humans, with a note. To give it back to the "
+        "bot, remove the assignee and set the status to “pending”."
+    ),
+    Reason.PAUSED: _(
+        "The bot is paused in this conversation: here in the admin, or by a label or "
+        "attribute in Chatwoot. A pending conversation was opened for the humans, with "
+        "a note. Take the pause away and set the status to “pending” to have the bot "
+        "answer again."
+    ),
+    Reason.MESSAGE_DELETED: _(
+        "The message was deleted in Chatwoot. If the bot had not begun to answer it, "
+        "it was left out."
+    ),
     Reason.EMPTY_MESSAGE: _(
         "The message has neither text nor a file, so there is nothing to ask Dify."
     ),
@@ -106,6 +121,15 @@ REASONS: Mapping[str, Promise] = {
         "When the bridge got to see the message it was older than the bot is allowed "
         "to answer, usually after an outage. A pending conversation was opened for the "
         "humans, with a note. The limit is set at the bot."
+    ),
+    Reason.TOOK_TOO_LONG: _(
+        "There was no answer in the time that the bot is allowed, so the customer was "
+        "left to a human. The runs and calls below show what took so long: a busy "
+        "Dify, a slow flow, or failed attempts. The limit is set at the bot."
+    ),
+    Reason.ERASED: _(
+        "The contact was erased while the bot was at work on an answer; what it had was "
+        "thrown away."
     ),
     Reason.ANSWERED: _("The answer was posted in Chatwoot."),
     Reason.CONVERSATION_GONE: _(
@@ -162,7 +186,10 @@ EVENT_STATES: Mapping[str, Promise] = {
 }
 
 TURN_STATES: Mapping[str, Promise] = {
-    Turn.Status.COLLECTING: _("Waiting for a worker to take it, within seconds."),
+    Turn.Status.COLLECTING: _(
+        "Waiting for a worker to take it, within seconds; longer while the bot waits "
+        "for more messages, or for a free place at a busy Dify app."
+    ),
     Turn.Status.RUNNING: _("Dify is being asked, or the answer is being posted."),
     Turn.Status.RETRYING: _(
         "An attempt failed. The bridge tries again by itself at the time shown."

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -58,6 +58,34 @@ class UserAdmin(BridgeAdmin[User], DjangoUserAdmin):  # type: ignore[type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: User | None = None
+    ) -> list[str]:
+        """Keep those who manage people from making themselves all-powerful."""
+        fields = [str(name) for name in super().get_readonly_fields(request, obj)]
+        if not _is_superuser(request.user):
+            fields += ["is_superuser", "user_permissions"]
+        return fields
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: User | None = None
+    ) -> bool:
+        """Leave superusers and their passwords to superusers."""
+        return super().has_change_permission(request, obj) and (
+            not _is_superuser(obj) or _is_superuser(request.user)
+        )
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return super().has_delete_permission(request, obj) and (
+            not _is_superuser(obj) or _is_superuser(request.user)
+        )
+
+
+def _is_superuser(person: object) -> bool:
+    return bool(getattr(person, "is_superuser", False))
 
 
 @admin.register(Group)

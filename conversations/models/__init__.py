@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from conversations.models.bot import Bot, ReplyAs
+from conversations.models.audit import AuditEntry
+from conversations.models.bot import (
+    Bot,
+    DeletePolicy,
+    IdleAction,
+    OnNewMessage,
+    ReplyAs,
+)
 from conversations.models.call import UpstreamCall
 from conversations.models.conversation import Conversation, ConversationStatus
 from conversations.models.dify_conversation import DifyConversation
+from conversations.models.erasure import Erasure
 from conversations.models.event import WebhookEvent
 from conversations.models.outgoing import OutgoingMessage
 from conversations.models.reasons import Action, Reason
+from conversations.models.retention import Retention
 from conversations.models.run import PipelineRun
 from conversations.models.turn import Turn
 
 __all__ = [
     "Action",
+    "AuditEntry",
     "Bot",
     "Conversation",
     "ConversationStatus",
+    "DeletePolicy",
     "DifyConversation",
+    "Erasure",
+    "IdleAction",
+    "OnNewMessage",
     "OutgoingMessage",
     "PipelineRun",
     "Reason",
     "ReplyAs",
+    "Retention",
     "Turn",
     "UpstreamCall",
     "WebhookEvent",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid5
 
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -21,6 +21,33 @@ class ReplyAs(models.TextChoices):
 
     MESSAGE = "message", _("message to the customer")
     PRIVATE_NOTE = "private_note", _("private note for the agents")
+
+
+class OnNewMessage(models.TextChoices):
+    """What a customer's message does that arrives while Dify is being asked."""
+
+    QUEUE = "queue", _("answer first, then the new message")
+    RESTART = "restart", _("stop, and answer all messages at once")
+
+
+class IdleAction(models.TextChoices):
+    """What becomes of a pending conversation in which nobody says anything."""
+
+    OPEN = "open", _("open it for the humans")
+    RESOLVE = "resolve", _("resolve it")
+
+
+class DeletePolicy(models.TextChoices):
+    """When Dify is to forget a conversation."""
+
+    NEVER = "never", _("never")
+    ON_RESOLVE = "on_resolve", _("when the conversation is resolved")
+    AFTER_DAYS = "after_days", _("some days after its last use")
+    WHEN_GONE = "when_gone", _("when the conversation was deleted in Chatwoot")
+
+
+# How long a turn may collect messages, whatever the pauses between them.
+MAX_DEBOUNCE_S = 60
 
 
 def default_statuses() -> list[str]:
@@ -110,6 +137,54 @@ class Bot(models.Model):
         verbose_name=_("speaks in statuses"),
         help_text=_("Chatwoot hands a conversation to its bot as “pending”."),
     )
+    debounce_s = models.PositiveSmallIntegerField(
+        _("wait for more messages, seconds"),
+        default=0,
+        db_default=0,
+        validators=[MaxValueValidator(MAX_DEBOUNCE_S)],
+        help_text=_(
+            "Messages that follow each other faster than this get one answer. 0: "
+            "answer at once. It never waits longer than 60 seconds or 20 messages."
+        ),
+    )
+    on_new_message = models.CharField(
+        _("a message during a run"),
+        max_length=20,
+        choices=OnNewMessage,
+        default=OnNewMessage.QUEUE,
+        db_default=OnNewMessage.QUEUE,
+    )
+    yields_to_assignee = models.BooleanField(
+        _("silent while a human is assigned"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Note that Chatwoot keeps last week's assignee when a resolved "
+            "conversation comes back."
+        ),
+    )
+    pause_attribute = models.CharField(
+        _("pause attribute"),
+        max_length=100,
+        blank=True,
+        default="bot_paused",
+        db_default="bot_paused",
+        help_text=_(
+            "The bot is silent in conversations with this custom attribute set. Empty: "
+            "no attribute does that."
+        ),
+    )
+    pause_label = models.CharField(
+        _("pause label"),
+        max_length=100,
+        blank=True,
+        default="bot-paused",
+        db_default="bot-paused",
+        help_text=_(
+            "The bot is silent in conversations with this label. Empty: no label does "
+            "that."
+        ),
+    )
     inputs = models.JSONField(
         _("inputs"),
         default=default_inputs,
@@ -133,6 +208,48 @@ class Bot(models.Model):
         default=6 * 3600,
         validators=[MinValueValidator(60)],
         help_text=_("Older messages, found after an outage, are handed to the humans."),
+    )
+    max_turn_minutes = models.PositiveSmallIntegerField(
+        _("longest time to an answer, in minutes"),
+        default=10,
+        db_default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
+        help_text=_(
+            "Counted from the first attempt. After it the customer is handed to the "
+            "humans, with a note."
+        ),
+    )
+    idle_hours = models.PositiveSmallIntegerField(
+        _("end pending conversations after, hours"),
+        default=0,
+        db_default=0,
+        help_text=_("Without any new message. 0: never."),
+    )
+    idle_action = models.CharField(
+        _("ended how"),
+        max_length=20,
+        choices=IdleAction,
+        default=IdleAction.OPEN,
+        db_default=IdleAction.OPEN,
+    )
+    dify_delete_policy = models.CharField(
+        _("delete Dify conversations"),
+        max_length=20,
+        choices=DeletePolicy,
+        default=DeletePolicy.NEVER,
+        db_default=DeletePolicy.NEVER,
+        help_text=_(
+            "Whatever is chosen but “never”, a conversation that was deleted in "
+            "Chatwoot is deleted in Dify, too; that needs an administrator's token at "
+            "the Chatwoot account."
+        ),
+    )
+    dify_delete_after_days = models.PositiveSmallIntegerField(
+        _("days until deletion"),
+        default=30,
+        db_default=30,
+        validators=[MinValueValidator(1)],
+        help_text=_("For “some days after its last use”."),
     )
     failure_public_text = models.TextField(
         _("text to the customer on failure"),

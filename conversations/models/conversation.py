@@ -20,7 +20,7 @@ class ConversationStatus(models.TextChoices):
 
 
 class Conversation(models.Model):
-    """What we last heard of one Chatwoot conversation; written by `mirror` alone."""
+    """What we last heard of one Chatwoot conversation; written by `mirror`."""
 
     account = models.ForeignKey(
         ChatwootAccount,
@@ -90,6 +90,17 @@ class Conversation(models.Model):
         blank=True,
         help_text=_("Chatwoot's own time of the newest state that we saw."),
     )
+    # Written by `pauses`, not by the mirror: Chatwoot knows nothing of it.
+    paused = models.BooleanField(
+        _("bot is paused"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Switched on here; a label or attribute in Chatwoot does the same."
+        ),
+    )
+    # When the slow sweep last asked Chatwoot whether it is still there.
+    checked_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("first seen"), default=timezone.now)
     updated_at = models.DateTimeField(_("last seen"), auto_now=True)
 
@@ -105,6 +116,16 @@ class Conversation(models.Model):
         indexes = [
             # The admin's list, newest first.
             models.Index(fields=["-updated_at"], name="conversation_recent"),
+            # Ending what is idle: few conversations are pending at a time.
+            models.Index(
+                fields=["last_customer_message_at"],
+                condition=models.Q(status="pending"),
+                name="conversation_pending",
+            ),
+            # Erasing a contact.
+            models.Index(
+                fields=["account", "chatwoot_contact_id"], name="conversation_contact"
+            ),
         ]
 
     def __str__(self) -> str:

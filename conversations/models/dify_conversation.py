@@ -22,10 +22,18 @@ class DifyConversation(models.Model):
 
         RESOLVED = "resolved", _("the Chatwoot conversation was resolved")
         VANISHED = "vanished", _("Dify no longer knew it")
+        GONE = "gone", _("the Chatwoot conversation was deleted")
+        ERASED = "erased", _("the contact was erased")
+        BY_OPERATOR = "by_operator", _("an operator deleted it")
+        UNUSED = "unused", _("it was not used any more")
 
+    # None once the bridge itself has forgotten the conversation; the row stays until
+    # Dify has, too.
     conversation = models.ForeignKey(
         Conversation,
-        on_delete=models.CASCADE,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
         related_name="dify_conversations",
         verbose_name=_("conversation"),
     )
@@ -46,6 +54,30 @@ class DifyConversation(models.Model):
         _("ended because"), max_length=20, choices=End, blank=True
     )
 
+    # Deleting it in Dify: wanted since, and tried until Dify has proven it.
+    delete_wanted_at = models.DateTimeField(_("deletion wanted"), null=True, blank=True)
+    next_delete_at = models.DateTimeField(_("next try"), null=True, blank=True)
+    delete_attempts = models.PositiveSmallIntegerField(
+        _("tries to delete"), default=0, db_default=0
+    )
+    delete_error = models.TextField(
+        _("why it is not deleted"), blank=True, default="", db_default=""
+    )
+    deleted_at = models.DateTimeField(
+        _("deleted"),
+        null=True,
+        blank=True,
+        help_text=_("When Dify was asked for it and no longer knew it."),
+    )
+    erasure = models.ForeignKey(
+        "conversations.Erasure",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="dify_conversations",
+        verbose_name=_("erasure"),
+    )
+
     class Meta:
         verbose_name = _("Dify conversation")
         verbose_name_plural = _("Dify conversations")
@@ -59,6 +91,18 @@ class DifyConversation(models.Model):
         indexes = [
             # GET /api/v1/conversations/dify/{id} and the admin's search.
             models.Index(fields=["dify_conversation_id"], name="difyconversation_id"),
+            # What is to be deleted in Dify.
+            models.Index(
+                fields=["next_delete_at"],
+                condition=models.Q(next_delete_at__isnull=False),
+                name="difyconversation_to_delete",
+            ),
+            # Which of the others are due by a bot's policy.
+            models.Index(
+                fields=["last_used_at"],
+                condition=models.Q(delete_wanted_at=None),
+                name="difyconversation_kept",
+            ),
         ]
 
     def __str__(self) -> str:

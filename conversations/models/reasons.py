@@ -47,9 +47,14 @@ class Reason(models.TextChoices):
         _("the bot may not speak in the conversation's status"),
     )
     HUMAN_HAS_TAKEN_OVER = "human_has_taken_over", _("a human has answered since")
+    HUMAN_IS_ASSIGNED = "human_is_assigned", _("a human is assigned")
+    PAUSED = "paused", _("the bot is paused in this conversation")
+    MESSAGE_DELETED = "message_deleted", _("the message was deleted")
     EMPTY_MESSAGE = "empty_message", _("nothing in the message to answer")
     TOO_OLD = "too_old", _("the message was too old to answer")
     # How a turn ended.
+    TOOK_TOO_LONG = "took_too_long", _("there was no answer in time")
+    ERASED = "erased", _("the contact was erased")
     ANSWERED = "answered", _("answered")
     CONVERSATION_GONE = "conversation_gone", _("the conversation was deleted")
     EMPTY_ANSWER = "empty_answer", _("Dify gave an empty answer")

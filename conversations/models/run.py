@@ -22,6 +22,7 @@ class PipelineRun(models.Model):
         RUNNING = "running", _("running")
         SUCCEEDED = "succeeded", _("succeeded")
         FAILED = "failed", _("failed")
+        STOPPED = "stopped", _("stopped by the bridge")
 
     turn = models.ForeignKey(
         Turn, on_delete=models.CASCADE, related_name="runs", verbose_name=_("turn")
@@ -77,6 +78,14 @@ class PipelineRun(models.Model):
     class Meta:
         verbose_name = _("run")
         verbose_name_plural = _("runs")
+        indexes = [
+            # How many places of an app are taken.
+            models.Index(
+                fields=["dify_app"],
+                condition=models.Q(status="running"),
+                name="pipelinerun_running",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk}"

@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from conversations.models.bot import Bot
 from conversations.models.conversation import Conversation
 from conversations.models.reasons import Reason
+from dify_api.models import DifyApp
 
-# A worker renews its leases every 10 s; what is older belongs to a dead one.
-LEASE_S = 45
+# A worker renews its leases every 5 s; what is older belongs to a dead one.
+LEASE_S = 30
 
 
 class TurnQuerySet(models.QuerySet["Turn"]):
@@ -39,6 +40,9 @@ class TurnQuerySet(models.QuerySet["Turn"]):
                 lease_expires_at=now + timedelta(seconds=LEASE_S),
                 attempts=F("attempts") + 1,
                 started_at=Coalesce("started_at", now),
+                interrupt="",
+                posting_at=None,
+                queued_for=None,
             )
         )
         return lease if taken else None
@@ -52,6 +56,29 @@ class TurnQuerySet(models.QuerySet["Turn"]):
         return self.filter(status=Turn.Status.RUNNING, lease__in=leases).update(
             lease_expires_at=now + timedelta(seconds=LEASE_S)
         )
+
+    def claim_post(
+        self, turn_id: int, *, lease: UUID, last_message_id: int, now: datetime
+    ) -> bool:
+        """Let the answer be posted, unless something came in between.
+
+        From then on no message joins the turn, so that an answer to two messages is
+        never posted for three.
+        """
+        return bool(
+            self.held(turn_id, lease=lease)
+            .filter(interrupt="", last_message_id=last_message_id)
+            .update(posting_at=now, lease_expires_at=now + timedelta(seconds=LEASE_S))
+        )
+
+    def interrupt_running(self, conversation_id: int, *, cause: str) -> int:
+        """Ask the worker to give up the conversation's run, if it has not posted."""
+        return self.filter(
+            conversation=conversation_id,
+            status=Turn.Status.RUNNING,
+            posting_at=None,
+            interrupt="",
+        ).update(interrupt=cause)
 
     def runnable(self, *, now: datetime) -> TurnQuerySet:
         """Return turns that a worker may take now."""
@@ -108,6 +135,19 @@ class Turn(models.Model):
     last_message_id = models.PositiveBigIntegerField(_("last message"))
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt"), default=timezone.now)
+    # Waiting for one of the app's places, see `slots`.
+    queued_for = models.ForeignKey(
+        DifyApp,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="queued_turns",
+        verbose_name=_("waits for a place at"),
+    )
+    # Why the run that is under way is to be given up: a `Reason`, or NEW_MESSAGE.
+    interrupt = models.CharField(max_length=40, blank=True, default="", db_default="")
+    # From here on the answer may have reached the customer: nothing joins any more.
+    posting_at = models.DateTimeField(null=True, editable=False)
     lease = models.UUIDField(null=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
@@ -141,6 +181,12 @@ class Turn(models.Model):
                 name="turn_leased",
             ),
             models.Index(fields=["status", "-id"], name="turn_status"),
+            # Who is next when a place at an app gets free.
+            models.Index(
+                fields=["queued_for", "id"],
+                condition=Q(queued_for__isnull=False),
+                name="turn_queued",
+            ),
             # The overview: the last 24 hours.
             models.Index(fields=["-created_at"], name="turn_time"),
         ]

@@ -10,8 +10,10 @@ from django_celery_results.models import TaskResult
 
 from bridge_project.lib.types import JsonObject
 from conversations.models import (
+    AuditEntry,
     Bot,
     DifyConversation,
+    Erasure,
     OutgoingMessage,
     PipelineRun,
     Turn,
@@ -105,3 +107,21 @@ def _make_turn(bot: Bot, sample: JsonObject, *, number: int) -> Turn:
         result='"answered"',
     )
     return turn
+
+
+def make_reports(bot: Bot, *, count: int) -> None:
+    """Make audit entries and erasures, numbered from 501 and 10501."""
+    for number in range(FIRST_CONVERSATION, FIRST_CONVERSATION + count):
+        AuditEntry.objects.create(
+            actor="anna",
+            verb=AuditEntry.Verb.PAUSED,
+            account=bot.account,
+            conversation=bot.account.conversations.get(chatwoot_conversation_id=number),
+        )
+        Erasure.objects.create(
+            account=bot.account,
+            chatwoot_contact_id=number + 10_000,
+            status=Erasure.Status.DONE,
+            requested_by="anna",
+            counts={"conversations": 1, "turns": 3},
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ import pytest
 import responses
 from django.conf import settings
 from redis import Redis
+from responses import matchers
 
 from bridge_project.lib.types import JsonObject
+from conversations.leases import keeper
 from conversations.models import Bot, Conversation, Turn
 from conversations.tests.factories import (
     CHATWOOT,
@@ -24,6 +27,12 @@ from conversations.tests.factories import (
     make_turn,
     message_payload,
 )
+
+
+@pytest.fixture(autouse=True)
+def _nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keeper's thread has a connection of its own, without a test's own rows."""
+    monkeypatch.setattr(keeper, "_every_s", 3600.0)
 
 
 @dataclass
@@ -79,6 +88,27 @@ class Platforms:
         self.wire.remove(responses.GET, CONVERSATION_URL)
         self.wire.get(CONVERSATION_URL, **answer)
 
+    def chatwoot_refuses(self, token: str) -> None:
+        """Answer every request with this token as Chatwoot does after its end."""
+        for method in (responses.GET, responses.POST):
+            self.wire.add(
+                method,
+                re.compile(rf"{re.escape(CHATWOOT)}/.*"),
+                json={"error": "Invalid Access Token"},
+                status=401,
+                match=[matchers.header_matcher({"api-access-token": token})],
+            )
+            # Those that were there before would be asked first.
+            registry = self.wire._registry.registered
+            registry.insert(0, registry.pop())
+
+    def used(self, token: str) -> int:
+        """Count the calls that were made with a token."""
+        return sum(
+            call.request.headers.get("api-access-token") == token
+            for call in self.wire.calls
+        )
+
     def chatwoot_takes_messages(self, **rest: Any) -> None:
         """Answer POST messages like Chatwoot, or with `rest` for a bad day."""
         url = f"{CONVERSATION_URL}/messages"
@@ -97,8 +127,16 @@ class Platforms:
         """Answer GET messages with what Chatwoot knows."""
         self.wire.get(f"{CONVERSATION_URL}/messages", json={"payload": list(messages)})
 
-    def dify_answers(self, *events: JsonObject, **rest: Any) -> None:
-        """Answer a chat with a stream of these events; later calls come after."""
+    def dify_answers(
+        self,
+        *events: JsonObject,
+        meanwhile: Callable[[], object] | None = None,
+        **rest: Any,
+    ) -> None:
+        """Answer a chat with a stream of these events; later calls come after.
+
+        `meanwhile` happens after the question and before the answer.
+        """
         if rest:
             self.wire.post(CHAT_URL, **rest)
             return
@@ -106,6 +144,8 @@ class Platforms:
 
         def answer(request: Any) -> tuple[int, dict[str, str], str]:
             self.asked.append(json.loads(request.body))
+            if meanwhile is not None:
+                meanwhile()
             return 200, {"Content-Type": "text/event-stream"}, stream
 
         self.wire.add_callback(responses.POST, CHAT_URL, callback=answer)

@@ -11,7 +11,13 @@ from django.utils import timezone
 
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.models import ChatwootAccount, Inbox
-from conversations.models import Bot, Conversation, Turn, WebhookEvent
+from conversations.models import (
+    Bot,
+    Conversation,
+    DifyConversation,
+    Turn,
+    WebhookEvent,
+)
 from dify_api.models import DifyApp
 
 CHATWOOT = "https://chat.test"
@@ -119,3 +125,16 @@ def make_turn(conversation: Conversation, bot: Bot, **overrides: Any) -> Turn:
         "next_attempt_at": timezone.now() - timedelta(seconds=1),
     }
     return Turn.objects.create(**{**values, **overrides})
+
+
+def make_memory(
+    conversation: Conversation, app: DifyApp, **overrides: Any
+) -> DifyConversation:
+    """A Dify conversation of which the bridge knows; current unless `ended_at`."""
+    values: dict[str, Any] = {
+        "conversation": conversation,
+        "app": app,
+        "dify_conversation_id": f"dify-conversation-{next(_numbers)}",
+        "dify_user": "chatwoot-somebody",
+    }
+    return DifyConversation.objects.create(**{**values, **overrides})

@@ -18,16 +18,19 @@ from bridge_project.lib.admin_base import BoundedPaginator, ReadOnlyAdmin
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.models import ChatwootAccount, Inbox
 from conversations.models import (
+    AuditEntry,
     Bot,
     Conversation,
     DifyConversation,
+    Erasure,
     OutgoingMessage,
     PipelineRun,
+    Retention,
     Turn,
     UpstreamCall,
     WebhookEvent,
 )
-from conversations.tests.admin_rows import make_turns_with_everything
+from conversations.tests.admin_rows import make_reports, make_turns_with_everything
 from conversations.tests.factories import make_account, make_app, make_bot
 from dify_api.models import DifyApp
 
@@ -41,17 +44,28 @@ HISTORY: tuple[type[models.Model], ...] = (
     UpstreamCall,
     Conversation,
     DifyConversation,
+    AuditEntry,
+    Erasure,
     Inbox,
     TaskResult,
 )
-EDITABLE: tuple[type[models.Model], ...] = (Bot, ChatwootAccount, DifyApp, User)
+EDITABLE: tuple[type[models.Model], ...] = (
+    Bot,
+    ChatwootAccount,
+    DifyApp,
+    Retention,
+    User,
+)
 OUR_APPS = ("conversations", "chatwoot_api", "dify_api")
 
 
 @pytest.fixture
 def _rows(payload: Callable[[str], JsonObject]) -> None:
     sample = payload("message_created_incoming_text_bot_owned")
-    make_turns_with_everything(make_bot(), sample, count=2)
+    bot = make_bot()
+    make_turns_with_everything(bot, sample, count=2)
+    make_reports(bot, count=2)
+    Retention.objects.create(account=bot.account)
 
 
 def page(model: type[models.Model], name: str, *args: object) -> str:
@@ -176,6 +190,7 @@ def test_a_list_costs_the_same_with_none_one_and_thirty_rows(
         if count:
             bot = make_bot()
             make_turns_with_everything(bot, sample, count=count)
+            make_reports(bot, count=count)
             if count > 1:
                 make_setups(count - 1)
         with CaptureQueriesContext(connection) as queries:
@@ -223,6 +238,11 @@ def clear() -> None:
         (UpstreamCall, "text", 0),
         (DifyConversation, "dify-conversation-501", 1),
         (DifyConversation, "999999999999999999999999", 0),
+        (AuditEntry, "anna", 2),
+        (AuditEntry, "#501", 1),
+        (AuditEntry, "ann", 0),
+        (Erasure, "10501", 1),
+        (Erasure, "nobody", 0),
         (Inbox, "Website", 1),
         (TaskResult, "task-501", 1),
     ],
@@ -246,6 +266,13 @@ def test_search_finds(
         (WebhookEvent, "kind=contact", 0),
         (Turn, "status__exact=answered", 2),
         (Turn, "status__in=collecting,retrying", 0),
+        (AuditEntry, "verb__exact=paused", 2),
+        (AuditEntry, "verb__exact=resumed", 0),
+        (Erasure, "status__exact=done", 2),
+        (Conversation, "paused__exact=1", 0),
+        (DifyConversation, "deletion=unproven", 0),
+        (DifyConversation, "deletion=failing", 0),
+        (DifyConversation, "deletion=proven", 0),
         (UpstreamCall, "service=dify&outcome=worked", 2),
         (UpstreamCall, "outcome=failed", 0),
         (UpstreamCall, "service=chatwoot", 0),

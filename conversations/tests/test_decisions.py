@@ -12,7 +12,13 @@ import pytest
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.payloads import ChatwootEvent, parse_event
 from conversations import mirror
-from conversations.decisions import Decision, decide, is_human_reply, why_no_longer
+from conversations.decisions import (
+    Decision,
+    Situation,
+    decide,
+    is_human_reply,
+    why_no_longer,
+)
 from conversations.models import Action, Bot, Conversation, Reason
 from dify_api.models import DifyApp
 
@@ -60,7 +66,7 @@ EXPECTED: dict[str, Reason] = {
     "message_created_template_input_csat": Reason.WIDGET_MESSAGE,
     "message_created_template_input_email": Reason.WIDGET_MESSAGE,
     "message_updated_csat_submitted": Reason.MESSAGE_UPDATED,
-    "message_updated_deleted": Reason.MESSAGE_UPDATED,
+    "message_updated_deleted": Reason.MESSAGE_DELETED,
     "message_updated_form_submitted": Reason.MESSAGE_UPDATED,
     "message_updated_input_email_submitted": Reason.MESSAGE_UPDATED,
     "message_updated_input_select_submitted": Reason.MESSAGE_UPDATED,
@@ -88,7 +94,7 @@ def decided(
         event,
         conversation=conversation,
         bot=bot or a_bot(),
-        seen_before=False,
+        known=None,
         now=now,
     )
 
@@ -196,23 +202,82 @@ def test_needs_a_bot(incoming: JsonObject) -> None:
     event = parse_event(incoming)
     conversation = Conversation(status="pending")
 
-    decision = decide(
-        event, conversation=conversation, bot=None, seen_before=False, now=NOW
-    )
+    decision = decide(event, conversation=conversation, bot=None, known=None, now=NOW)
 
     assert decision == Decision(Action.IGNORE, Reason.NO_BOT_FOR_INBOX)
 
 
-def test_answers_a_message_once(incoming: JsonObject) -> None:
+@pytest.mark.parametrize("known", [Reason.DUPLICATE_MESSAGE, Reason.MESSAGE_DELETED])
+def test_does_not_answer_what_an_earlier_event_settled(
+    incoming: JsonObject, known: Reason
+) -> None:
     decision = decide(
         parse_event(incoming),
         conversation=Conversation(status="pending"),
         bot=a_bot(),
-        seen_before=True,
+        known=known,
         now=NOW,
     )
 
-    assert decision == Decision(Action.IGNORE, Reason.DUPLICATE_MESSAGE)
+    assert decision == Decision(Action.IGNORE, known)
+
+
+@pytest.mark.parametrize(
+    "paused",
+    [
+        {"paused": True},
+        {"labels": ["vip", "bot-paused"]},
+        {"custom_attributes": {"bot_paused": True}},
+        {"custom_attributes": {"bot_paused": "yes"}},
+    ],
+)
+def test_a_paused_bot_leaves_what_only_it_sees_to_the_humans(
+    incoming: JsonObject, paused: dict[str, Any]
+) -> None:
+    event = parse_event(incoming)
+
+    assert decided(event, **paused) == Decision(Action.HAND_OVER, Reason.PAUSED)
+    open_bot = a_bot(speak_in_statuses=["open"])
+    assert decided(event, bot=open_bot, status="open", **paused) == Decision(
+        Action.IGNORE, Reason.PAUSED
+    )
+
+
+@pytest.mark.parametrize("value", [False, None, "", "false", "None", " 0 ", "off"])
+def test_an_attribute_that_says_no_does_not_pause(
+    incoming: JsonObject, value: object
+) -> None:
+    event = parse_event(incoming)
+
+    decision = decided(event, custom_attributes={"bot_paused": value})
+
+    assert decision.action == Action.ANSWER
+
+
+def test_no_label_pauses_a_bot_that_names_none(incoming: JsonObject) -> None:
+    bot = a_bot(pause_label="", pause_attribute="")
+
+    decision = decided(parse_event(incoming), bot=bot, labels=["", "bot-paused"])
+
+    assert decision.action == Action.ANSWER
+
+
+@pytest.mark.parametrize(
+    ("yields", "kind", "action"),
+    [
+        (True, "user", Action.HAND_OVER),
+        (True, "agent_bot", Action.ANSWER),
+        (False, "user", Action.ANSWER),
+    ],
+)
+def test_yields_to_an_assigned_human_if_told_so(
+    incoming: JsonObject, yields: bool, kind: str, action: Action
+) -> None:
+    bot = a_bot(yields_to_assignee=yields)
+
+    decision = decided(parse_event(incoming), bot=bot, assignee_kind=kind)
+
+    assert decision.action == action
 
 
 def test_leaves_blocked_contacts_alone(incoming: JsonObject) -> None:
@@ -284,6 +349,9 @@ def test_another_ais_message_is_not_a_humans(
         ({"status": "open"}, Reason.STATUS_NOT_ALLOWED),
         ({"human_message_id": 11}, Reason.HUMAN_HAS_TAKEN_OVER),
         ({"human_message_id": 9}, None),
+        ({"paused": True}, Reason.PAUSED),
+        # What is no longer the bot's is not the bot's, paused or not.
+        ({"paused": True, "status": "open"}, Reason.STATUS_NOT_ALLOWED),
     ],
 )
 def test_says_why_a_turn_may_no_longer_be_answered(
@@ -291,9 +359,12 @@ def test_says_why_a_turn_may_no_longer_be_answered(
 ) -> None:
     known: dict[str, Any] = {
         "status": "pending",
+        "labels": (),
+        "custom_attributes": {},
+        "assignee_kind": "user",
+        "paused": False,
         "human_message_id": 0,
-        "turn_message_id": 10,
-        "bot": a_bot(),
     }
+    situation = Situation(**{**known, **facts})
 
-    assert why_no_longer(**{**known, **facts}) == reason
+    assert why_no_longer(situation, turn_message_id=10, bot=a_bot()) == reason

@@ -534,23 +534,6 @@ def test_never_posts_again_on_a_guess(
     assert HELLO not in [post["content"] for post in platforms.posted]
 
 
-def test_fails_visibly_when_not_even_a_handover_is_possible(
-    turn: Turn, platforms: Platforms
-) -> None:
-    platforms.dify_answers(*answer_events(HELLO))
-    refusal: dict[str, Any] = {"status": 401, "json": {"error": "Invalid Access Token"}}
-    platforms.chatwoot_takes_messages(**refusal)
-    platforms.chatwoot_has_history()
-    toggle = "https://chat.test/api/v1/accounts/2/conversations/133/toggle_status"
-    platforms.wire.remove("POST", toggle)
-    platforms.wire.post(toggle, **refusal)
-
-    assert run_until_done(turn, most=3) == ("failed", "chatwoot_failed")
-    assert "HTTP 401" in turn.error
-    # With the bot's token, and when that was refused with the administrator's.
-    assert platforms.calls("POST", "/toggle_status") == 2
-
-
 def test_a_handover_survives_a_worker_that_dies_after_the_status(
     turn: Turn, platforms: Platforms
 ) -> None:
@@ -822,19 +805,6 @@ def test_a_human_reply_below_a_note_is_found(turn: Turn, platforms: Platforms) -
     assert ended(turn) == ("skipped", "human_has_taken_over")
 
 
-def test_a_refused_administrators_token_is_noted(
-    turn: Turn, bot: Bot, platforms: Platforms
-) -> None:
-    platforms.chatwoot_answers_reads(status=401, json={"error": "Invalid Access Token"})
-    platforms.dify_answers(*answer_events(HELLO))
-
-    pipeline.run(turn.pk)
-
-    assert ended(turn) == ("answered", "answered")
-    bot.account.refresh_from_db()
-    assert bot.account.health == "refused"
-
-
 def test_a_bot_that_was_switched_off_meanwhile_hands_over_quietly(
     turn: Turn, platforms: Platforms
 ) -> None:
@@ -863,23 +833,6 @@ def test_a_turn_that_kills_its_workers_goes_to_the_humans(
 
     assert run_until_done(turn, most=2) == ("handed_over", "internal_error")
     assert platforms.calls("POST", "/chat-messages") == 0
-
-
-def test_a_revoked_administrators_token_costs_no_answer(
-    turn: Turn, platforms: Platforms
-) -> None:
-    refusal: dict[str, Any] = {"status": 401, "json": {"error": "Invalid Access Token"}}
-    platforms.dify_answers(*answer_events(HELLO))
-    platforms.chatwoot_answers_reads(**refusal)
-    platforms.wire.get(
-        "https://chat.test/api/v1/accounts/2/conversations/133/messages", **refusal
-    )
-    platforms.chatwoot_takes_messages(status=429, body="Retry later\n")
-    pipeline.run(turn.pk)
-    platforms.chatwoot_takes_messages()
-
-    assert run_until_done(turn, most=1) == ("answered", "answered")
-    assert [post["content"] for post in platforms.posted] == [HELLO]
 
 
 def test_posts_that_fail_for_good_do_not_keep_the_customer_from_the_humans(

@@ -34,7 +34,7 @@ def an_event(bot: Bot, payload: Callable[[str], JsonObject], **fields: object) -
     ("age_s", "status", "is_found"),
     [
         (30, "received", True),
-        (5, "received", False),
+        (4, "received", False),
         (30, "processed", False),
         (30, "failed", False),
     ],
@@ -55,7 +55,7 @@ def test_finds_events_that_redis_forgot(
 
 
 @pytest.mark.parametrize("status", ["collecting", "retrying", "unknown"])
-@pytest.mark.parametrize(("late_s", "is_found"), [(30, True), (5, False), (-30, False)])
+@pytest.mark.parametrize(("late_s", "is_found"), [(30, True), (4, False), (-30, False)])
 def test_finds_turns_that_are_overdue(
     bot: Bot,
     conversation: Conversation,
@@ -151,18 +151,61 @@ def test_leaves_a_message_waiting_while_a_run_is_under_way(
     assert sweep.find(now=now).turn_ids == []
 
 
-def test_wakes_the_worker_for_what_it_finds(
+@pytest.mark.parametrize(("minutes", "is_late"), [(9, False), (11, True)])
+@pytest.mark.parametrize("status", ["collecting", "retrying", "unknown"])
+def test_what_takes_too_long_is_due_for_the_humans(
     bot: Bot,
     conversation: Conversation,
-    payload: Callable[[str], JsonObject],
     now: datetime,
-    queue: Queue,
+    status: str,
+    minutes: int,
+    is_late: bool,
 ) -> None:
-    event_id = an_event(bot, payload, received_at=now - timedelta(minutes=1))
-    turn = make_turn(conversation, bot, next_attempt_at=now - timedelta(minutes=1))
+    later = now + timedelta(minutes=3)
+    turn = make_turn(
+        conversation,
+        bot,
+        status=status,
+        attempts=4,
+        started_at=now - timedelta(minutes=minutes),
+        next_attempt_at=later,
+    )
 
-    assert tasks.sweep() == {"events": 1, "turns": 1}
-    assert queue.tasks() == [("process_event", [event_id]), ("run_turn", [turn.pk])]
+    sweep.find(now=now)
+
+    turn.refresh_from_db()
+    assert turn.handover_reason == ("took_too_long" if is_late else "")
+    assert turn.next_attempt_at == (now if is_late else later)
+    assert turn.attempts == (0 if is_late else 4)
+
+
+def test_a_run_that_takes_too_long_is_interrupted(
+    bot: Bot, conversation: Conversation, now: datetime
+) -> None:
+    turn = make_turn(
+        conversation,
+        bot,
+        status="running",
+        started_at=now - timedelta(minutes=11),
+        lease_expires_at=now + timedelta(seconds=20),
+    )
+
+    sweep.find(now=now)
+
+    turn.refresh_from_db()
+    assert turn.interrupt == "took_too_long"
+    assert turn.handover_reason == ""
+
+
+def test_a_turn_that_nobody_could_begin_is_not_late(
+    bot: Bot, conversation: Conversation, now: datetime
+) -> None:
+    turn = make_turn(conversation, bot, created_at=now - timedelta(hours=2))
+
+    sweep.find(now=now)
+
+    turn.refresh_from_db()
+    assert turn.handover_reason == ""
 
 
 def test_waits_of_more_than_a_minute_stay_in_the_row(queue: Queue) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -79,6 +80,7 @@ class ScriptedServer:
     """Runs `script` for each request; counts connections."""
 
     script: Callable[[Exchange], None]
+    tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
 
@@ -91,7 +93,8 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def close(self) -> None:
         self._stopped.set()
@@ -119,6 +122,9 @@ class ScriptedServer:
 
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(5)
+        if self.tls is not None:
+            connection = self.tls.wrap_socket(connection, server_side=True)
+            self._sockets.append(connection)
         with connection, connection.makefile("rb") as reader:
             try:
                 while not self._stopped.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from dify_api.models import DifyApp
 
@@ -47,6 +50,7 @@ def form_of(**overrides: Any) -> dict[str, Any]:
         "first_event_timeout_s": 60,
         "idle_timeout_s": 60,
         "total_timeout_s": 600,
+        "max_concurrent_runs": 8,
         **overrides,
     }
 
@@ -120,11 +124,30 @@ def test_read_from_dify_stores_and_shows_what_the_app_declares(
 
 
 @pytest.mark.parametrize(
-    ("status", "health", "words"),
+    ("status", "code", "health", "words"),
     [
-        (401, DifyApp.Health.REFUSED, "“Support”: Dify does not accept the key."),
+        (
+            401,
+            "unauthorized",
+            DifyApp.Health.REFUSED,
+            "“Support”: Dify does not accept the key.",
+        ),
+        (
+            403,
+            "app_api_disabled",
+            DifyApp.Health.REFUSED,
+            "“Support” could not be read. Dify refuses all calls with the app&#x27;s "
+            "key: the app was deleted, its API is switched off,",
+        ),
+        (
+            401,
+            "gateway",
+            DifyApp.Health.FAILING,
+            "“Support” could not be read. Something in front of Dify, such as a proxy",
+        ),
         (
             500,
+            "unknown",
             DifyApp.Health.FAILING,
             "“Support” could not be read. Dify could not be reached or failed for a "
             "moment. [dify GET /info, HTTP 500]",
@@ -136,10 +159,11 @@ def test_a_refusal_is_a_sentence(
     app: DifyApp,
     wire: responses.RequestsMock,
     status: int,
+    code: str,
     health: str,
     words: str,
 ) -> None:
-    wire.get(f"{DIFY}/info", json={"code": "x", "message": "no"}, status=status)
+    wire.get(f"{DIFY}/info", json={"code": code, "message": "no"}, status=status)
 
     response = press(admin_client, app)
 
@@ -218,20 +242,30 @@ def test_reading_an_app_that_is_gone_leads_back_to_the_list(
     )
 
 
-def test_another_key_makes_the_app_unknown_again(
-    admin_client: Client, app: DifyApp, wire: responses.RequestsMock
+@pytest.mark.parametrize(
+    "change", [{"api_key": NEW_KEY}, {"base_url": "https://other.test/v1"}]
+)
+def test_another_key_or_address_makes_the_app_unknown_again(
+    admin_client: Client,
+    app: DifyApp,
+    wire: responses.RequestsMock,
+    change: dict[str, Any],
 ) -> None:
     answer(wire)
     press(admin_client, app)
-    DifyApp.objects.update(health=DifyApp.Health.REFUSED, last_error="refused")
+    DifyApp.objects.all().mark_refused("refused")
+    DifyApp.objects.update(lowered_limit=2)
 
     admin_client.post(url_of(app), form_of(name="Same key"))
     app.refresh_from_db()
     assert app.health == DifyApp.Health.REFUSED
-    admin_client.post(url_of(app), form_of(api_key=NEW_KEY))
+    assert app.next_probe_at is not None
+    admin_client.post(url_of(app), form_of(**change))
 
     app.refresh_from_db()
     assert (app.health, app.last_error) == (DifyApp.Health.UNKNOWN, "")
+    after = DifyApp.objects.get()
+    assert (after.next_probe_at, after.lowered_limit) == (None, None)
     assert app.parameters_read_at is None
     assert app.declared_inputs() == ()
 
@@ -246,3 +280,76 @@ def test_stored_parameters_that_make_no_sense_do_not_break_the_page(
     text = admin_client.get(url_of(app)).content.decode()
 
     assert "What Dify said cannot be understood." in text
+
+
+def text_of(client: Client, url: str) -> str:
+    """Return a page's text without its tags."""
+    return " ".join(strip_tags(client.get(url).content.decode()).split())
+
+
+def test_refused_key_is_explained(admin_client: Client, app: DifyApp) -> None:
+    DifyApp.objects.update(
+        health=DifyApp.Health.REFUSED,
+        last_error="Access token is invalid",
+        last_error_at=datetime(2026, 11, 22, 12, 0, tzinfo=UTC),
+        next_probe_at=datetime(2026, 11, 22, 12, 1, tzinfo=UTC),
+    )
+
+    page = text_of(admin_client, url_of(app))
+    row = text_of(admin_client, reverse("admin:dify_api_difyapp_changelist"))
+
+    assert (
+        "key refused Dify refuses the key (last tried: 2026-11-22 12:00:00). The "
+        "bridge does not try it again until a check succeeds; next check: 2026-11-22 "
+        "12:01:00. Enter a new key, or press “Read from Dify”."
+    ) in page
+    assert "key refused Not tried again until a check succeeds." in row
+
+
+def test_key_refused_before_there_were_checks_is_explained(
+    admin_client: Client, app: DifyApp
+) -> None:
+    DifyApp.objects.update(health=DifyApp.Health.REFUSED)
+
+    assert "next check: any moment now." in text_of(admin_client, url_of(app))
+
+
+def test_key_that_is_not_refused_needs_no_explanation(
+    admin_client: Client, app: DifyApp
+) -> None:
+    DifyApp.objects.update(health=DifyApp.Health.FAILING)
+
+    for url in (url_of(app), reverse("admin:dify_api_difyapp_changelist")):
+        assert "until a check succeeds" not in text_of(admin_client, url)
+
+
+def test_limit_of_runs_is_set_and_its_lowering_shown(
+    admin_client: Client, app: DifyApp
+) -> None:
+    admin_client.post(url_of(app), form_of(max_concurrent_runs=20, lowered_limit=1))
+    app.refresh_from_db()
+    assert (app.max_concurrent_runs, app.lowered_limit) == (20, None)
+    url = reverse("admin:dify_api_difyapp_changelist")
+    assert "Dify is overloaded" not in text_of(admin_client, url)
+
+    DifyApp.objects.update(lowered_limit=5)
+
+    assert "5 of 20, Dify is overloaded" in text_of(admin_client, url)
+    assert "Lowered because Dify was overloaded" in text_of(admin_client, url_of(app))
+
+
+def test_list_costs_the_same_for_many_refused_apps(
+    admin_client: Client, app: DifyApp
+) -> None:
+    url = reverse("admin:dify_api_difyapp_changelist")
+    admin_client.get(url)
+    costs = []
+    for _ in range(2):
+        DifyApp.objects.update(health=DifyApp.Health.REFUSED, lowered_limit=1)
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(url)
+        costs.append(len(queries))
+        for number in range(20):
+            DifyApp.objects.create(name=f"{number}", base_url=DIFY, api_key=KEY)
+
+    assert costs[0] == costs[1]

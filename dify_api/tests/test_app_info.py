@@ -39,12 +39,13 @@ def stored(app: DifyApp) -> DifyApp:
 
 
 def test_mode_inputs_and_health_are_stored(app: DifyApp, wire: RequestsMock) -> None:
-    DifyApp.objects.update(health="refused")
+    DifyApp.objects.all().mark_refused("401")
     answer(wire)
 
     refresh(app)
 
     row = stored(app)
+    assert row.next_probe_at is None
     assert row.mode == app.mode == "advanced-chat"
     assert row.health == app.health == "ok"
     assert row.parameters_read_at is not None
@@ -132,6 +133,46 @@ def test_failure_is_stored_and_raised(
     assert f"[dify GET {path}, HTTP {status}]" in row.last_error
     assert row.last_error_at is not None
     assert row.parameters == {}
+
+
+def test_key_that_is_accepted_again_is_no_longer_refused(
+    app: DifyApp, wire: RequestsMock
+) -> None:
+    """Else an unpublished app would be told as a refused key for ever."""
+    DifyApp.objects.all().mark_refused("401")
+    wire.get(f"{API}/parameters", json=UNPUBLISHED, status=400)
+    answer(wire)
+
+    with pytest.raises(DifyRejected):
+        refresh(app)
+
+    row = stored(app)
+    assert row.health == app.health == "failing"
+    assert row.next_probe_at is app.next_probe_at is None
+
+
+def test_page_of_a_proxy_leaves_a_refused_key_refused(
+    app: DifyApp, wire: RequestsMock
+) -> None:
+    DifyApp.objects.all().mark_refused("401")
+    wire.get(f"{API}/info", body="<html>", status=401)
+
+    with pytest.raises(DifyRejected):
+        refresh(app)
+
+    assert stored(app).health == app.health == "refused"
+    assert stored(app).next_probe_at == app.next_probe_at is not None
+
+
+def test_page_of_a_proxy_does_not_refuse_the_key(
+    app: DifyApp, wire: RequestsMock
+) -> None:
+    wire.get(f"{API}/info", body="<html>", status=401)
+
+    with pytest.raises(DifyRejected):
+        refresh(app)
+
+    assert stored(app).health == "failing"
 
 
 def run_command(*args: str) -> tuple[str, str, str]:

@@ -18,6 +18,7 @@ from dify_api.failures import (
     DifyNotFound,
     DifyRejected,
     DifyUnauthorized,
+    DifyUnexpectedReply,
 )
 from dify_api.payloads import InputFile
 from dify_api.tests import recorded
@@ -275,17 +276,57 @@ def test_message_of_a_vanished_conversation_is_none(wire: RequestsMock) -> None:
     assert client().message("c1", "m1", user="u1") is None
 
 
-@pytest.mark.parametrize("mode", ["workflow", "advanced-chat"])
-def test_workflow_run_is_looked_up(wire: RequestsMock, mode: str) -> None:
-    """The answer output is set for workflows; a chatflow has only `answer`."""
-    output = "result" if mode == "workflow" else "unknown"
+def test_workflow_run_is_looked_up(wire: RequestsMock) -> None:
     body = recorded.body("1.14.2/workflow/04_run_detail")
     wire.get(f"{API}/workflows/run/r1", json=body)
 
-    found = client(mode, answer_output=output).workflow_run("r1")
+    found = client("workflow", answer_output="result").workflow_run("r1")
 
     assert found is not None
     assert found.answer == '{"ok": true, "path": "/wf/7", "code": 200}'
+
+
+def test_run_of_a_chatflow_has_only_its_answer(wire: RequestsMock) -> None:
+    """What "answer output" says is for workflows."""
+    body = recorded.body("1.14.2/workflow/04_run_detail")
+    wire.get(f"{API}/workflows/run/r1", json=body)
+    wire.get(f"{API}/workflows/run/r1", json={**body, "outputs": {"answer": "Hi"}})
+
+    dify = client("advanced-chat", answer_output="result")
+
+    answers = [found.answer for _ in range(2) if (found := dify.workflow_run("r1"))]
+    assert answers == [None, "Hi"]
+
+
+@pytest.mark.parametrize(
+    ("version", "may_be_stuck"),
+    [
+        ("0.15.3", True),
+        ("1.12.1", True),
+        ("1.13.0", False),
+        ("1.14.2", False),
+        ("2.0.0-beta.1", False),
+        ("", False),
+        ("unknown", False),
+    ],
+)
+def test_old_versions_forget_runs_whose_client_has_gone(
+    wire: RequestsMock, version: str, may_be_stuck: bool
+) -> None:
+    body = recorded.body("1.14.2/workflow/04_run_detail")
+    wire.get(f"{API}/workflows/run/r1", json=body, headers={"X-Version": version})
+
+    found = client("workflow").workflow_run("r1")
+
+    assert found is not None
+    assert found.may_be_stuck is may_be_stuck
+
+
+def test_run_that_is_no_json_is_unexpected(wire: RequestsMock) -> None:
+    wire.get(f"{API}/workflows/run/r1", body="<html>")
+
+    with pytest.raises(DifyUnexpectedReply, match="not told as JSON"):
+        client("workflow").workflow_run("r1")
 
 
 def test_unknown_workflow_run_is_none(wire: RequestsMock) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge_project.lib.errors import UpstreamError
+from bridge_project.lib.errors import Unauthorized, UpstreamError
 from dify_api.collector import StreamCollector
 from dify_api.failures import DifyRejected, DifyUnexpectedReply
 from dify_api.payloads import AppMode, DifyReply, Outcome, StreamIds
@@ -240,6 +240,17 @@ def test_error_without_status_is_a_failure_of_the_server() -> None:
     with pytest.raises(UpstreamError) as caught:
         collector.result()
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("code", ["unauthorized", "app_not_found"])
+def test_refusal_within_a_stream_is_not_that_of_the_key(status: int, code: str) -> None:
+    """The key was accepted when the stream began."""
+    collector = collect(event("error", code=code, status=status, message="no"))
+
+    with pytest.raises(DifyRejected) as caught:
+        collector.result()
+    assert not isinstance(caught.value, Unauthorized)
 
 
 def test_nothing_counts_after_the_end() -> None:

@@ -190,6 +190,7 @@ def _cases() -> list[tuple[int, str, str]]:
         (403, "workspace_not_found", ""),
         (403, "workspace_archived", ""),
         (403, NOT_JSON, ""),
+        (401, NOT_JSON, ""),
     ]
     for error in ERRORS:
         try:
@@ -217,7 +218,14 @@ def _first_row(status: int, code: str, message: str) -> int:
         (524, "<html>A timeout occurred</html>", DifyUnavailable, "unavailable"),
         (403, "<html>Attention Required!</html>", DifyRejected, "firewall"),
         (403, '{"code": "app_api_disabled"}', DifyUnauthorized, "unauthorized"),
-        (401, "<html>Login</html>", DifyUnauthorized, "unauthorized"),
+        # Not Dify's words: nothing is known of the key, whose refusal stops all runs.
+        (401, "<html>Login</html>", DifyRejected, "proxy_login"),
+        (401, '{"message": "Unauthorized"}', DifyRejected, "proxy_login"),
+        (401, '{"code": "no_session", "message": "?"}', DifyRejected, "proxy_login"),
+        (401, "", DifyRejected, "proxy_login"),
+        (401, '{"code": "unauthorized"}', DifyUnauthorized, "unauthorized"),
+        (403, '{"code": "forbidden", "message": "?"}', DifyRejected, "rejected"),
+        (403, '{"code": "forbidden"}', DifyRejected, "rejected"),
         (413, "<html>Too large</html>", DifyRejected, "too_large"),
         (404, '{"detail": "Not Found"}', DifyNotFound, "wrong_address"),
         (418, '{"code": "teapot", "message": "?"}', DifyRejected, "rejected"),
@@ -235,6 +243,35 @@ def test_pages_of_proxies_and_unknown_codes_are_survived(
 
     assert (type(failure), failure.code) == (kind, code)
     assert failure.excerpt.startswith(body[:1000])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The app no longer exists.",
+        "The app's status is abnormal.",
+        "The app's API service has been disabled.",
+        "The workspace's status is archived.",
+        "Tenant does not exist.",
+    ],
+)
+def test_app_that_takes_no_calls_is_told_apart_from_other_refusals(
+    message: str,
+) -> None:
+    failure = failure_for(status=403, code="forbidden", message=message)
+
+    assert type(failure) is DifyUnauthorized
+    assert "switched off" in str(failure)
+
+
+def test_login_of_a_proxy_says_what_to_do() -> None:
+    failure = failure_for_body(status=401, body="<html>", method="GET", path="/info")
+
+    assert str(failure) == (
+        "Something in front of Dify, such as a proxy with a login, refused the "
+        "request; the app's key was not looked at. Let the bridge pass there, or set "
+        "an address that leads to Dify itself. [dify GET /info, HTTP 401]"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from dify_api.connection import DifyConnection
-from dify_api.models import DifyApp
+from dify_api.models import SLOW_DOWN_EVERY, SPEED_UP_EVERY, DifyApp
 from dify_api.payloads import AppMode, parse_parameters
 from dify_api.tests import recorded
 
 pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 def make_app(**own: object) -> DifyApp:
@@ -77,6 +80,8 @@ def test_modes_are_those_that_can_be_run() -> None:
         ("first_event_timeout_s", 4),
         ("idle_timeout_s", 10),
         ("mode", "rag"),
+        ("max_concurrent_runs", 0),
+        ("max_concurrent_runs", 1001),
     ],
 )
 def test_wrong_settings_are_refused(name: str, value: object) -> None:
@@ -129,6 +134,78 @@ def test_marking_tells_when(settings: object) -> None:
     assert app.last_error_at is not None
     assert app.last_error_at >= before
     assert app.updated_at >= before
+
+
+def limited(app: DifyApp) -> tuple[int | None, int]:
+    app.refresh_from_db()
+    return app.lowered_limit, app.current_limit
+
+
+def test_overload_halves_the_runs_at_once() -> None:
+    app = make_app(max_concurrent_runs=9)
+    rows = DifyApp.objects.filter(pk=app.pk)
+
+    seen = []
+    for number in range(5):
+        assert rows.slow_down(NOW + number * SLOW_DOWN_EVERY) == 1
+        seen.append(limited(app))
+
+    assert seen == [(4, 4), (2, 2), (1, 1), (1, 1), (1, 1)]
+
+
+def test_many_refusals_of_one_overload_count_once() -> None:
+    app = make_app(max_concurrent_runs=8)
+    rows = DifyApp.objects.filter(pk=app.pk)
+
+    moments = [NOW, NOW, NOW + SLOW_DOWN_EVERY - timedelta(microseconds=1)]
+
+    assert [rows.slow_down(moment) for moment in moments] == [1, 0, 0]
+    assert limited(app) == (4, 4)
+
+
+def test_successes_raise_the_limit_until_nothing_is_lowered() -> None:
+    app = make_app(max_concurrent_runs=4, lowered_limit=2, limit_changed_at=NOW)
+    rows = DifyApp.objects.filter(pk=app.pk)
+
+    assert rows.speed_up(NOW + SPEED_UP_EVERY - timedelta(microseconds=1)) == 0
+    assert rows.speed_up(NOW + SPEED_UP_EVERY) == 1
+    assert limited(app) == (3, 3)
+    assert rows.speed_up(NOW + SPEED_UP_EVERY) == 0
+    assert rows.speed_up(NOW + 2 * SPEED_UP_EVERY) == 1
+    assert limited(app) == (None, 4)
+    assert rows.speed_up(NOW + 3 * SPEED_UP_EVERY) == 0
+
+
+def test_limit_that_an_operator_sets_below_the_lowered_one_counts() -> None:
+    app = make_app(max_concurrent_runs=3, lowered_limit=6)
+    rows = DifyApp.objects.filter(pk=app.pk)
+    assert app.current_limit == 3
+
+    assert rows.slow_down(NOW) == 1
+    assert limited(app) == (1, 1)
+
+    rows.update(lowered_limit=6, limit_changed_at=None)
+    assert rows.speed_up(NOW) == 1
+    assert limited(app) == (None, 3)
+
+
+def test_limits_of_other_apps_stay() -> None:
+    app, other = make_app(), make_app(name="Other")
+
+    DifyApp.objects.filter(pk=app.pk).slow_down(NOW)
+
+    assert limited(app) == (4, 4)
+    assert limited(other) == (None, 8)
+
+
+def test_changing_a_limit_is_one_statement() -> None:
+    rows = DifyApp.objects.filter(pk=make_app().pk)
+
+    with CaptureQueriesContext(connection) as queries:
+        rows.slow_down(NOW)
+        rows.speed_up(NOW + SPEED_UP_EVERY)
+
+    assert len(queries) == 2
 
 
 def test_app_is_called_by_its_name() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge_project.lib.types import JsonObject
+from bridge_project.lib.types import JsonObject, JsonValue
 from dify_api.failures import DifyUnexpectedReply
 from dify_api.payloads import (
     AppInfo,
@@ -178,6 +178,61 @@ def test_stored_run_without_success_is_no_answer(
 
     assert (run.answer, run.error, run.is_answer) == ("", "e", False)
     assert run.is_finished is is_finished
+
+
+def test_files_of_a_stored_message_are_those_of_the_app() -> None:
+    files: list[JsonValue] = [
+        {"id": "up", "belongs_to": "user", "url": "/files/up"},
+        {"id": "own", "belongs_to": "assistant", "url": "/files/own"},
+    ]
+    item: JsonObject = {"id": "m", "answer": "b", "message_files": files}
+
+    message = parse_message({"data": [item]}, message_id="m")
+
+    assert message is not None
+    assert [file.id for file in message.files] == ["own"]
+
+
+def test_files_of_a_stored_run_are_found_among_its_outputs() -> None:
+    def file(name: str) -> JsonObject:
+        return {"dify_model_identity": "__dify__file__", "id": name, "url": f"/{name}"}
+
+    outputs: JsonObject = {
+        "files": [file("a"), file("b")],
+        "cover": file("c"),
+        "other": {"id": "d", "url": "/d"},
+        "text": "Here",
+    }
+
+    run = parse_run(
+        {"id": "r", "status": "succeeded", "outputs": outputs}, answer_output=""
+    )
+
+    assert [found.id for found in run.files] == ["a", "b", "c"]
+
+
+def test_answer_that_only_the_stream_could_tell_is_none() -> None:
+    body: JsonObject = {
+        "id": "r",
+        "status": "succeeded",
+        "outputs": {"one": "1", "two": "2"},
+    }
+
+    assert parse_run(body, answer_output="").answer is None
+    assert parse_run(body, answer_output="two").answer == "2"
+    with pytest.raises(DifyUnexpectedReply, match="has no output “three”"):
+        parse_run(body, answer_output="three")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_moderation_is_known(enabled: bool) -> None:
+    body = recorded.body("1.14.2/meta/02_parameters")
+    body["sensitive_word_avoidance"] = {"enabled": enabled, "config": {"words": "x"}}
+
+    read = parse_parameters(body)
+
+    assert read.moderated is enabled
+    assert read.raw["sensitive_word_avoidance"] == {"enabled": enabled}
 
 
 @pytest.mark.parametrize("body", [None, {"data": {}}, {}])

@@ -91,7 +91,8 @@ def test_limit_is_for_each_event_anew() -> None:
 @settings(deadline=None)  # a busy machine is no failure
 @given(
     frames=st.lists(
-        st.text(st.characters(exclude_characters="\r\n"), min_size=1), max_size=5
+        st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1),
+        max_size=5,
     ),
     end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
     cuts=st.lists(st.integers(1, 20), max_size=40),
@@ -108,3 +109,11 @@ def test_any_cut_gives_the_same_events(
     events += decoder.feed(data) + decoder.end()
 
     assert events == [frame.encode() for frame in frames]
+
+
+def test_endless_empty_data_lines_are_refused() -> None:
+    decoder = SseDecoder(max_frame_bytes=1000)
+
+    with pytest.raises(DifyUnexpectedReply) as caught:
+        feed_all(decoder, [b"data:\n"] * 200)
+    assert caught.value.code == "event_too_large"

@@ -56,6 +56,7 @@ UNTIL_MESSAGE_END = b"".join(events(CHATFLOW)[:-1])
 
 def run(server: ScriptedServer, **limits: Any) -> DifyReply:
     on_progress = limits.pop("on_progress", None)
+    should_stop = limits.pop("should_stop", None)
     call_log = limits.pop("call_log", None)
     connection = DifyConnection(
         base_url=server.url,
@@ -69,7 +70,11 @@ def run(server: ScriptedServer, **limits: Any) -> DifyReply:
         },
     )
     return DifyClient(connection, call_log=call_log).run(
-        query="Hello", inputs={}, user="u1", on_progress=on_progress
+        query="Hello",
+        inputs={},
+        user="u1",
+        on_progress=on_progress,
+        should_stop=should_stop,
     )
 
 

@@ -55,3 +55,8 @@ def test_first_failure_ends_the_run_and_shows_quiet_output(
 
 def test_tests_come_last() -> None:
     assert checks()[-1].command == [sys.executable, "-m", "pytest"]
+
+
+@pytest.mark.parametrize("module", ["local_stack.audit", "local_stack.migration_rules"])
+def test_our_own_steps_are_part_of_it(module: str) -> None:
+    assert [sys.executable, "-m", module] in [check.command for check in checks()]

@@ -138,8 +138,8 @@ def test_missing_key_is_refused_with_the_command_that_makes_one(name: str) -> No
     assert name in result.stderr
 
 
-def test_worker_may_finish_its_runs() -> None:
-    assert _services()["worker"]["stop_grace_period"] == "2m"
+def test_worker_may_hand_back_its_runs() -> None:
+    assert _services()["worker"]["stop_grace_period"] == "20s"
 
 
 def test_image_has_the_runtime_requirements_only_and_no_root() -> None:

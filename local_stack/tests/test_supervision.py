@@ -3,6 +3,7 @@ from __future__ import annotations
 import configparser
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,12 +121,28 @@ def test_no_sandbox_without_need(tmp_path: Path) -> None:
     assert [one.name for one in every] == ["worker", "beat", "web"]
 
 
-def test_worker_takes_its_pool_from_the_environment(
+def test_worker_takes_its_size_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORKER_POOL", "threads")
     monkeypatch.setenv("WORKER_CONCURRENCY", "250")
 
     (worker, *_rest) = programs.processes(DataDir(tmp_path), with_sandbox=False)
 
-    assert worker.command[-4:] == ["--pool", "threads", "--concurrency", "250"]
+    assert worker.command[-2:] == ["--concurrency", "250"]
+
+
+def test_the_worker_is_patched_before_kombu_is_imported(tmp_path: Path) -> None:
+    """Else it keeps the real `sleep`, and waiting for Redis stops every run."""
+    (worker, *_rest) = programs.processes(DataDir(tmp_path), with_sandbox=False)
+    door = worker.command.index("gevent.monkey")
+    script = "import kombu.utils.functional as f; print(f.sleep.__module__)"
+
+    printed = subprocess.run(
+        [*worker.command[: door + 1], "--module", "timeit", "-n1", "-r1", script],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+    assert worker.command[door + 1 : door + 3] == ["--module", "celery"]
+    assert printed.splitlines()[0] == "gevent.hub"

@@ -118,6 +118,7 @@ def _draft(
         additional_attributes=_attributes(fields.get("additional_attributes")),
         source_id=fields.get("source_id"),
         uploads=uploads,
+        request=call.request.scope.get("sandbox.request_times"),
     )
 
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from sandbox.chatwoot import errors
 from sandbox.chatwoot.records import Actor, Agent, Bot
 from sandbox.chatwoot.store import ChatwootStore
+from sandbox.settings import Settings
 
 # The complete list of section 5.1, by endpoint name.
 BOT_ENDPOINTS = frozenset(
@@ -47,7 +48,12 @@ class Caller:
 
 
 def authenticate(
-    request: Request, *, store: ChatwootStore, endpoint: str, admin_only: bool
+    request: Request,
+    *,
+    store: ChatwootStore,
+    settings: Settings,
+    endpoint: str,
+    admin_only: bool,
 ) -> Caller:
     """The caller, or ApiError with the refusal Chatwoot gives; in its order."""
     headers = request.headers
@@ -57,7 +63,7 @@ def authenticate(
     caller = Caller(
         agent=store.agent_with_token(token), bot=store.bot_with_token(token)
     )
-    if caller.agent is None and caller.bot is None:
+    if _is_unknown(caller, settings=settings):
         raise errors.invalid_token()
     if caller.bot is not None and endpoint not in BOT_ENDPOINTS:
         raise errors.not_for_bots()
@@ -68,3 +74,10 @@ def authenticate(
     if admin_only and not caller.is_admin:
         raise errors.not_authorized()
     return caller
+
+
+def _is_unknown(caller: Caller, *, settings: Settings) -> bool:
+    """Chatwoot says the same of a token that was revoked and of one that never was."""
+    if caller.bot is not None:
+        return settings.bot_token_refused
+    return caller.agent is None or (caller.is_admin and settings.admin_token_refused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sandbox.chatwoot.records import OUTGOING, Actor
+from sandbox.chatwoot.records import OUTGOING, Actor, RequestTimes
 from sandbox.json_types import Json
 
 
@@ -17,7 +17,7 @@ class Upload:
 
 @dataclass
 class Draft:
-    """A message to be; ``actor`` None means no sender (templates)."""
+    """A message to be; ``actor`` None means no sender (templates, a phone's app)."""
 
     content: str | None
     message_type: int = OUTGOING
@@ -28,3 +28,4 @@ class Draft:
     additional_attributes: Json = field(default_factory=dict)
     source_id: str | None = None
     uploads: list[Upload] = field(default_factory=list)
+    request: RequestTimes | None = None

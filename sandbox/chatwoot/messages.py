@@ -56,6 +56,7 @@ class Messages:
             sender_type=draft.actor.kind if draft.actor else None,
             sender_id=draft.actor.id if draft.actor else None,
             additional_attributes=draft.additional_attributes,
+            request=draft.request,
         )
         message.attachments = [
             self._attachment(upload, message=message) for upload in draft.uploads

@@ -286,12 +286,12 @@ class Payloads:
 def unread_count(conversation: Conversation) -> int:
     """Public incoming messages since an agent looked, at most ten."""
     seen = conversation.agent_last_seen_at or 0.0
-    unread = [
-        message
-        for message in conversation.messages
-        if message.message_type == INCOMING and message.created_at > seen
-    ]
-    return min(len(unread), UNREAD_CAP)
+    count = 0
+    for message in reversed(conversation.messages):
+        if message.created_at <= seen or count == UNREAD_CAP:
+            break
+        count += message.message_type == INCOMING
+    return count
 
 
 def _contact_inbox_record(row: ContactInbox) -> Json:

@@ -153,6 +153,14 @@ class Attachment:
     signed_id: str
 
 
+@dataclass(frozen=True)
+class RequestTimes:
+    """When a POST arrived, and when its sender had last seen the conversation."""
+
+    arrived_at: float
+    read_at: float | None
+
+
 @dataclass
 class Message:
     id: int
@@ -172,6 +180,8 @@ class Message:
     external_source_ids: Json = field(default_factory=dict)
     additional_attributes: Json = field(default_factory=dict)
     attachments: list[Attachment] = field(default_factory=list)
+    # Of the REST request that made it; only the control API shows it.
+    request: RequestTimes | None = None
 
 
 @dataclass
@@ -205,3 +215,5 @@ class Conversation:
     participant_ids: list[int] = field(default_factory=list)
     # Who is typing now: a name per author; live only, never in a payload.
     typing: dict[str, str] = field(default_factory=dict)
+    # When REST last answered with this conversation or with its messages.
+    read_at: float | None = None

@@ -137,6 +137,7 @@ class Router:
                 caller = authenticate(
                     request,
                     store=self.server.store,
+                    settings=self.server.settings,
                     endpoint=name,
                     admin_only=admin_only,
                 )

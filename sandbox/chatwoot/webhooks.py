@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import json
 import logging
+import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 import httpx
@@ -18,9 +20,11 @@ from sandbox.chatwoot.records import Bot, Conversation, Inbox
 from sandbox.chatwoot.store import ChatwootStore
 from sandbox.json_types import Json
 from sandbox.settings import Settings
-from sandbox.wire_log import WireEntry, WireLog, shown_body, shown_headers
+from sandbox.wire_log import BODY_LIMIT, WireEntry, WireLog, shown_headers
 
 logger = logging.getLogger(__name__)
+
+_chance = random.SystemRandom()
 
 BOT_EVENTS = frozenset(
     {
@@ -63,6 +67,7 @@ RETRIED_STATUSES = (429, 500)
 PUNISHED_EVENTS = ("message_created", "message_updated")
 
 Build = Callable[[], Json]
+Raw = Callable[[], bytes]
 OnBotFailure = Callable[[int], None]
 
 
@@ -82,14 +87,14 @@ def signature(*, secret: str, timestamp: str, raw_body: bytes) -> str:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One queued POST. Retries share the delivery id, not the signature."""
+    """One queued POST. Retries and copies share id and body, not the signature."""
 
     id: str
     kind: str
     event: str
     url: str
     secret: str
-    build: Build
+    raw: Raw
     conversation_id: int | None
 
 
@@ -125,7 +130,7 @@ class WebhookSender:
         """
         conversation_id = conversation.id if conversation else None
 
-        def queue(*, kind: str, url: str, secret: str, body: Build) -> None:
+        def queue(*, kind: str, url: str, secret: str, raw: Raw) -> None:
             self._queue(
                 Delivery(
                     id=str(uuid.uuid4()),
@@ -133,31 +138,31 @@ class WebhookSender:
                     event=event,
                     url=url,
                     secret=secret,
-                    build=body,
+                    raw=raw,
                     conversation_id=conversation_id,
                 )
             )
 
         if event in BOT_EVENTS and inbox is not None:
-            for bot in _recipients(store, inbox=inbox, conversation=conversation):
-                snapshot = build()
-                queue(
-                    kind="bot",
-                    url=bot.outgoing_url,
-                    secret=bot.secret,
-                    body=lambda snapshot=snapshot: snapshot,  # type: ignore[misc]
-                )
+            bots = _recipients(store, inbox=inbox, conversation=conversation)
+            snapshot = rails_json(build()) if bots else b""
+            for bot in bots:
+                url, secret = bot.outgoing_url, bot.secret
+                queue(kind="bot", url=url, secret=secret, raw=lambda: snapshot)
         for webhook in store.webhooks.values():
             if event in webhook.subscriptions:
                 queue(
-                    kind="account", url=webhook.url, secret=webhook.secret, body=build
+                    kind="account",
+                    url=webhook.url,
+                    secret=webhook.secret,
+                    raw=functools.cache(lambda: rails_json(build())),
                 )
         if inbox is not None and inbox.webhook_url and event in API_INBOX_EVENTS:
             queue(
                 kind="api_inbox",
                 url=inbox.webhook_url,
                 secret=inbox.secret,
-                body=build,
+                raw=functools.cache(lambda: rails_json(build())),
             )
 
     async def drain(self) -> None:
@@ -179,15 +184,24 @@ class WebhookSender:
         await self._client.aclose()
 
     def _queue(self, delivery: Delivery) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(delivery))
+        self._start(self._run(delivery))
+        for number in range(2, self.settings.webhook_copies + 1):
+            self._start(self._copy(delivery, number=number))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _copy(self, delivery: Delivery, *, number: int) -> None:
+        """Once more, whatever the answer; only the first copy's counts."""
+        await self._post(delivery, note=f"copy {number}")
 
     async def _run(self, delivery: Delivery) -> None:
         attempts = BOT_ATTEMPTS if delivery.kind == "bot" else 1
         for attempt in range(1, attempts + 1):
-            async with self._threads:
-                status = await self._post(delivery, attempt=attempt)
+            note = f"attempt {attempt}" if attempt > 1 else ""
+            status = await self._post(delivery, note=note)
             if status is not None and 200 <= status < 300:
                 return
             if status not in RETRIED_STATUSES or attempt == attempts:
@@ -198,9 +212,15 @@ class WebhookSender:
         if punished and delivery.conversation_id is not None:
             self.on_bot_failure(delivery.conversation_id)
 
-    async def _post(self, delivery: Delivery, *, attempt: int) -> int | None:
+    async def _post(self, delivery: Delivery, *, note: str) -> int | None:
         """HTTP status, or None when there was no answer."""
-        raw = rails_json(delivery.build())
+        if self.settings.webhook_shuffle_s:
+            await asyncio.sleep(_chance.uniform(0, self.settings.webhook_shuffle_s))
+        async with self._threads:
+            return await self._send(delivery, note=note)
+
+    async def _send(self, delivery: Delivery, *, note: str) -> int | None:
+        raw = delivery.raw()
         headers = self._headers(delivery, raw=raw)
         url = httpx.URL(delivery.url)
         entry = self.wire_log.start(
@@ -209,11 +229,9 @@ class WebhookSender:
             path=url.raw_path.decode("ascii", errors="replace"),
         )
         entry.note = f"{delivery.kind}: {delivery.event}"
-        if attempt > 1:
-            entry.note += f", attempt {attempt}"
-        entry.request_headers = shown_headers(headers.items())
-        entry.request_body = shown_body(raw)
-        self.wire_log.touch(entry)
+        if note:
+            entry.note += f", {note}"
+        self.wire_log.keep_request(entry, headers=headers.items(), body=raw)
         return await self._exchange(entry, url=url, raw=raw, headers=headers)
 
     async def _exchange(
@@ -231,7 +249,7 @@ class WebhookSender:
             return None
         entry.status = response.status_code
         entry.response_headers = shown_headers(response.headers.items())
-        entry.response_body = shown_body(response.content)
+        entry.response_raw = response.content[:BODY_LIMIT]
         entry.response_bytes = len(response.content)
         self.wire_log.finish(entry)
         return response.status_code

@@ -249,18 +249,20 @@ def _blocking(call: Call, *, run: Run) -> Response:
 
 
 def _workflow_result(run: Run) -> Json:
-    prompt, completion = run.tokens()
+    """The row is summed up when the run ends; until then its numbers are 0."""
+    has_ended = not run.looks_running
+    prompt, completion = run.tokens() if has_ended else (0, 0)
     data = {
         "id": run.ids.workflow_run_id,
         "workflow_id": run.app.workflow_id,
-        "status": run.status,
-        "outputs": run.outputs if run.outputs is not None else {},
+        "status": run.status if has_ended else "running",
+        "outputs": (run.outputs or {}) if has_ended else {},
         "error": run.error,
-        "elapsed_time": run.elapsed_s,
+        "elapsed_time": run.elapsed_s if has_ended else 0.0,
         "total_tokens": prompt + completion,
-        "total_steps": 3,
+        "total_steps": 3 if has_ended else 0,
         "created_at": run.ids.created_at,
-        "finished_at": int(run.finished_at or 0),
+        "finished_at": int(run.finished_at or 0) if has_ended else 0,
     }
     return {
         "task_id": run.ids.task_id,

@@ -31,6 +31,7 @@ class DifyApp:
     form: JsonList
     workflow_id: str
     enabled: bool = True
+    key_refused: bool = False
     published: bool = True
     file_upload: bool = True
     suggestions: bool = True

@@ -113,6 +113,11 @@ class Run:
         return round((self.finished_at or times.now()) - self.started_at, 6)
 
     @property
+    def looks_running(self) -> bool:
+        """What is stored: 0.15 never notes the end of a run that nobody followed."""
+        return not self.done or (self.client_left and self.version.is_old)
+
+    @property
     def is_flow(self) -> bool:
         return self.app.mode in FLOW_MODES
 
@@ -182,21 +187,26 @@ class Runs:
     def __init__(self, store: DifyStore) -> None:
         self.store = store
         self.by_task_id: dict[str, Run] = {}
+        self._by_run_id: dict[str, Run] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def active_count(self, app: DifyApp) -> int:
-        rows = self.by_task_id.values()
-        return sum(1 for run in rows if run.app.id == app.id and not run.done)
+        rows = [self.by_task_id.get(task_id) for task_id in self._tasks]
+        return sum(1 for r in rows if r and r.app.id == app.id and not r.done)
 
     def find_by_run_id(self, run_id: str, *, app: DifyApp) -> Run | None:
-        for run in self.by_task_id.values():
-            if run.ids.workflow_run_id == run_id and run.app.id == app.id:
-                return run if run.is_flow else None
-        return None
+        run = self._by_run_id.get(run_id)
+        found = run is not None and run.is_flow and run.app.id == app.id
+        return run if found else None
+
+    def by_id(self, some_id: str) -> Run | None:
+        """By task id or by workflow run id."""
+        return self.by_task_id.get(some_id) or self._by_run_id.get(some_id)
 
     def start(self, run: Run, *, play: Play) -> None:
         self._forget_old()
         self.by_task_id[run.ids.task_id] = run
+        self._by_run_id[run.ids.workflow_run_id] = run
         run.open_message()
         task = asyncio.get_running_loop().create_task(self._engine(run, play=play))
         self._tasks[run.ids.task_id] = task
@@ -209,6 +219,7 @@ class Runs:
         for task_id, run in list(self.by_task_id.items())[: KEPT_RUNS // 2]:
             if run.done:
                 del self.by_task_id[task_id]
+                del self._by_run_id[run.ids.workflow_run_id]
 
     async def _engine(self, run: Run, *, play: Play) -> None:
         try:
@@ -239,3 +250,4 @@ class Runs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.by_task_id.clear()
+        self._by_run_id.clear()

@@ -50,7 +50,7 @@ class DifyServer:
         if scheme.lower() != "bearer":
             raise errors.unauthorized("Authorization scheme must be 'Bearer'")
         app = self.store.apps.get(token.strip())
-        if app is None:
+        if app is None or app.key_refused:
             raise errors.unauthorized("Access token is invalid")
         if not app.enabled:
             raise errors.forbidden("The app's API service has been disabled.")

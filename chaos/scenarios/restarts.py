@@ -1,0 +1,63 @@
+"""7. Two workers and two web processes, one of each restarted every few seconds."""
+
+from __future__ import annotations
+
+import signal
+
+from chaos.breaker import breaking
+from chaos.proxy import in_front_of
+from chaos.stack import Second
+from chaos.world import World, say
+
+TITLE = "two workers, two web processes, restarted in turn"
+RECOVERY_PATIENCE_S = 180
+RESTART_EVERY_S = 3.0
+READY_PATIENCE_S = 30
+
+
+def run(world: World) -> None:
+    """Update worker and web in turn, as a rolling update does, under load."""
+    turns = world.size(full=600, short=60)
+    over_s = world.size(full=150, short=15)
+    stack = world.stack
+    with stack.second("worker") as worker, stack.second("web") as web:
+        world.wait_for(lambda: stack.answers(web.url), patience_s=READY_PATIENCE_S)
+        with in_front_of([stack.web, web.url]) as proxy:
+            world.sandbox.set(bridge_url=proxy)
+            customers = world.crowd.come(turns // 3)
+            lines = [
+                (one, world.chance.choice(("", "", "/slow 4")))
+                for _ in range(3)
+                for one in customers
+            ]
+            say(f"   {len(lines)} turns over {over_s} s, a restart every 3 s of each")
+            with (
+                breaking(
+                    lambda: stack.send("worker", signal.SIGTERM),
+                    lambda: _restart(worker),
+                    every_s=RESTART_EVERY_S,
+                ) as workers,
+                breaking(
+                    lambda: _restart_web(world, web),
+                    lambda: _restart(web),
+                    every_s=RESTART_EVERY_S,
+                ) as webs,
+            ):
+                world.crowd.talk(lines, over_s=over_s)
+            since = max(workers.last_at, webs.last_at)
+            world.recover(patience_s=RECOVERY_PATIENCE_S, since=since)
+            world.sandbox.set(bridge_url=stack.web)
+    world.remarks.append(
+        f"{workers.count} restarts of a worker, {webs.count} of a web process"
+    )
+
+
+def _restart(process: Second) -> None:
+    process.end()
+    process.start()
+
+
+def _restart_web(world: World, other: Second) -> None:
+    """Restart the supervised one, but not while the other is still starting."""
+    world.wait_for(lambda: world.stack.answers(other.url), patience_s=READY_PATIENCE_S)
+    world.stack.send("web", signal.SIGTERM)

@@ -1,0 +1,174 @@
+"""What follows an attempt that gave no answer: another one, the humans, or the end."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.utils import timezone
+
+from bridge_project.lib.errors import (
+    ConfigurationError,
+    OutcomeUnknown,
+    Unauthorized,
+    UpstreamError,
+)
+from bridge_project.lib.redact import cut
+from chatwoot_api.models import ChatwootAccount
+from conversations import posting, retries, turns
+from conversations.models import Reason, Turn
+from conversations.outcomes import (
+    NEW_MESSAGE,
+    SHUTDOWN,
+    AccountRefused,
+    Interrupted,
+    NoAnswer,
+    NoPlace,
+)
+
+logger = logging.getLogger(__name__)
+
+# A turn that cannot be handed over because Chatwoot is away waits this long for it.
+GIVEN_UP_AFTER = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a turn, and which one is to be woken next, and when."""
+
+    summary: str
+    next_turn_id: int | None = None
+    delay_s: float = 0.0
+    fault: Exception | None = None
+    # The Dify app that was asked: others may be waiting for its place.
+    app_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Next:
+    """What is done next with a turn; without a pause it is given up."""
+
+    pause_s: float | None
+    handover_reason: str = ""
+    # An attempt that never really began is not counted.
+    counts: bool = True
+
+
+def settle(turn: Turn, *, lease: UUID, err: Exception) -> Result:
+    """Put the turn back for another attempt, for the humans, or, at last, give up."""
+    if isinstance(err, Interrupted) and err.cause == Reason.ERASED:
+        turns.finish(
+            turn, lease=lease, status=Turn.Status.SKIPPED, reason=Reason.ERASED
+        )
+        return Result("the contact is being erased")
+    error = err.error if isinstance(err, NoAnswer) else cut(str(err))
+    following = _what_next(turn, err)
+    level = logging.WARNING if following.counts else logging.INFO
+    logger.log(level, "Turn %s, attempt %s: %s", turn.pk, turn.attempts, err)
+    if following.pause_s is None:
+        result = _give_up(turn, lease=lease, err=err)
+    else:
+        result = _postpone(turn, lease=lease, following=following, err=err, error=error)
+    # Refused tokens are noted where it is known whose they are: see `pipeline`.
+    is_refusal = isinstance(err, Unauthorized)
+    if isinstance(err, UpstreamError) and err.service != "dify" and not is_refusal:
+        ChatwootAccount.objects.filter(pk=turn.conversation.account_id).note(err)
+    return result
+
+
+def _postpone(
+    turn: Turn, *, lease: UUID, following: Next, err: Exception, error: str
+) -> Result:
+    status = Turn.Status.RETRYING
+    if posting.is_unsettled(turn):
+        status = Turn.Status.UNKNOWN
+    elif not following.counts and turn.attempts <= 1 and not turn.handover_reason:
+        status = Turn.Status.COLLECTING
+    pause_s = following.pause_s or 0.0
+    app = turn.bot.dify_app if turn.bot and isinstance(err, NoPlace) else None
+    turns.postpone(
+        turn,
+        lease=lease,
+        status=status,
+        until=timezone.now() + timedelta(seconds=pause_s),
+        error=error if following.counts else turn.error,
+        handover_reason=following.handover_reason,
+        counts=following.counts,
+        queued_for=app,
+    )
+    return Result(f"{status}: {error}", next_turn_id=turn.pk, delay_s=pause_s)
+
+
+def _what_next(turn: Turn, err: Exception) -> Next:
+    chance = random.random()
+    reason = turn.handover_reason
+    if isinstance(err, Interrupted):
+        return _after_interruption(turn, err)
+    if isinstance(err, NoPlace):
+        return Next(
+            _until_deadline(turn, retries.place_delay_s(chance=chance)), counts=False
+        )
+    if isinstance(err, AccountRefused):
+        too_late = timezone.now() - turn.created_at > GIVEN_UP_AFTER
+        pause = None if too_late else retries.probe_delay_s(chance=chance)
+        return Next(pause, handover_reason=reason, counts=False)
+    if reason:
+        pause = retries.handover_delay_s(turn.attempts, error=err, chance=chance)
+        too_late = timezone.now() - turn.created_at > GIVEN_UP_AFTER
+        return Next(None if too_late else pause, handover_reason=reason)
+    if isinstance(err, OutcomeUnknown) and turn.attempts <= len(retries.DELAYS_S):
+        return Next(retries.look_up_delay_s(turn.attempts))
+    pause = retries.delay_s(turn.attempts, error=err, chance=chance)
+    if pause is None:
+        return Next(0.0, handover_reason=_reason_of(err))
+    return Next(_until_deadline(turn, pause))
+
+
+def _after_interruption(turn: Turn, err: Interrupted) -> Next:
+    """Begin anew at once; the fresh check says whether the humans have it by now."""
+    if err.cause == Reason.TOOK_TOO_LONG and not turn.handover_reason:
+        return Next(0.0, handover_reason=Reason.TOOK_TOO_LONG)
+    if err.cause not in (NEW_MESSAGE, SHUTDOWN):
+        logger.info("Turn %s was interrupted: %s", turn.pk, err.cause)
+    return Next(0.0, handover_reason=turn.handover_reason, counts=False)
+
+
+def _until_deadline(turn: Turn, pause_s: float) -> float:
+    """Do not sleep past the moment at which the turn goes to the humans."""
+    if turn.bot is None or turn.started_at is None:
+        return pause_s
+    deadline = turn.started_at + timedelta(minutes=turn.bot.max_turn_minutes)
+    left_s = (deadline - timezone.now()).total_seconds() + 0.1
+    return min(pause_s, max(left_s, 0.0))
+
+
+def _give_up(turn: Turn, *, lease: UUID, err: Exception) -> Result:
+    logger.error("Turn %s can neither be answered nor handed over: %s", turn.pk, err)
+    following = turns.finish(
+        turn,
+        lease=lease,
+        status=Turn.Status.FAILED,
+        reason=Reason(turn.handover_reason or Reason.CHATWOOT_FAILED),
+        error=cut(str(err)),
+    )
+    return Result(
+        f"{Turn.Status.FAILED}: {err}",
+        next_turn_id=following.pk if following else None,
+    )
+
+
+def _reason_of(err: Exception) -> Reason:
+    """Name the cause of a handover."""
+    if isinstance(err, NoAnswer):
+        return err.reason
+    if isinstance(err, posting.CannotBeKnown | OutcomeUnknown):
+        return Reason.OUTCOME_UNKNOWN
+    if isinstance(err, ConfigurationError):
+        return Reason.CONFIGURATION
+    if isinstance(err, UpstreamError):
+        is_dify = err.service == "dify"
+        return Reason.DIFY_FAILED if is_dify else Reason.CHATWOOT_FAILED
+    return Reason.INTERNAL_ERROR

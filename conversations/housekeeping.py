@@ -1,0 +1,61 @@
+"""Celery's entry points for what nobody waits for; each may run twice at once."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+from django.utils import timezone
+
+from conversations import deletion, erasure, idle, probes, retention
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def probe_services() -> dict[str, int]:
+    """Try refused tokens again."""
+    return probes.probe_refused(timezone.now())
+
+
+@shared_task
+def delete_in_dify() -> dict[str, int]:
+    """Want deleted in Dify what the policies say, and delete what is due."""
+    wanted = deletion.want_by_policy(now=timezone.now())
+    return {"wanted": wanted, **deletion.delete_due(now=timezone.now())}
+
+
+@shared_task
+def end_idle() -> dict[str, int]:
+    """Resolve or open idle conversations of bots that want it."""
+    return idle.end_idle(now=timezone.now())
+
+
+@shared_task
+def look_for_gone() -> dict[str, int]:
+    """Find conversations that were deleted in Chatwoot."""
+    return deletion.find_gone(now=timezone.now())
+
+
+@shared_task
+def prune() -> dict[str, int]:
+    """Forget what is older than the accounts' limits."""
+    pruned = retention.prune(timezone.now())
+    return {**pruned.counts, "more": int(pruned.more)}
+
+
+@shared_task
+def carry_on_erasures() -> dict[str, int]:
+    """Go on with what is to be erased; one that fails does not stop the others."""
+    done = 0
+    failures: list[Exception] = []
+    for erasure_id in erasure.unfinished():
+        try:
+            wish = erasure.carry_on(erasure_id, now=timezone.now())
+            done += wish.finished_at is not None
+        except Exception as err:
+            logger.exception("Erasure %s could not go on", erasure_id)
+            failures.append(err)
+    if failures:
+        raise failures[0]
+    return {"done": done}

@@ -1,0 +1,94 @@
+"""Delete rows of conversations and turns, table by table.
+
+Each table with one statement, in the order of the foreign keys: Django's own cascade
+would read every row first. The caller opens the transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from django.db.models import Exists, Model, OuterRef, QuerySet
+from django.utils import timezone
+
+from conversations.models import (
+    AuditEntry,
+    Conversation,
+    DifyConversation,
+    OutgoingMessage,
+    PipelineRun,
+    Turn,
+    UpstreamCall,
+    WebhookEvent,
+)
+
+
+def remove_turns(turn_ids: Sequence[int]) -> Counter[str]:
+    """Delete turns that are over, with their events; return how many rows of each kind.
+
+    An event that lost its turn would look like a message that waits for one.
+    """
+    _keep_ids_in_dify(turn_ids)
+    return Counter(
+        calls=_delete(UpstreamCall.objects.filter(turn__in=turn_ids)),
+        outgoing_messages=_delete(OutgoingMessage.objects.filter(turn__in=turn_ids)),
+        runs=_delete(PipelineRun.objects.filter(turn__in=turn_ids)),
+        events=remove_events(WebhookEvent.objects.filter(turn__in=turn_ids)),
+        turns=_delete(Turn.objects.filter(pk__in=turn_ids)),
+    )
+
+
+def remove_events(events: QuerySet[WebhookEvent]) -> int:
+    """Delete events; nothing hangs on them."""
+    return _delete(events)
+
+
+def remove_conversations(conversation_ids: Sequence[int]) -> int:
+    """Delete conversations that have neither turns nor events any more.
+
+    What is known of them in Dify stays until Dify has proven that it forgot it.
+    """
+    memories = DifyConversation.objects.filter(conversation__in=conversation_ids)
+    _delete(memories.exclude(deleted_at=None).filter(erasure=None))
+    memories.update(conversation=None)
+    entries = AuditEntry.objects.filter(conversation__in=conversation_ids)
+    entries.update(conversation=None)
+    return _delete(Conversation.objects.filter(pk__in=conversation_ids))
+
+
+def _keep_ids_in_dify(turn_ids: Sequence[int]) -> None:
+    """Remember the Dify conversations that only the runs know of.
+
+    A worker that is killed between the two leaves one. Only what we remember can be
+    deleted in Dify later.
+    """
+    known = DifyConversation.objects.filter(
+        app=OuterRef("dify_app"), dify_conversation_id=OuterRef("dify_conversation_id")
+    )
+    runs = (
+        PipelineRun.objects.filter(~Exists(known), turn__in=turn_ids)
+        .exclude(dify_conversation_id="")
+        .order_by("dify_app_id", "dify_conversation_id")
+        .distinct("dify_app_id", "dify_conversation_id")
+        .select_related("turn")
+    )
+    now = timezone.now()
+    DifyConversation.objects.bulk_create(
+        DifyConversation(
+            conversation_id=run.turn.conversation_id,
+            app_id=run.dify_app_id,
+            dify_conversation_id=run.dify_conversation_id,
+            dify_user=run.dify_user,
+            started_at=run.started_at,
+            last_used_at=run.started_at,
+            ended_at=now,
+        )
+        for run in runs
+        if run.dify_app_id is not None
+    )
+
+
+def _delete(rows: QuerySet[Model]) -> int:
+    # None where Django sees by itself that there can be no row.
+    return rows.order_by()._raw_delete(rows.db) or 0

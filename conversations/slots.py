@@ -1,0 +1,66 @@
+"""How many runs of a Dify app are under way, and who is next.
+
+A run takes a place with its row, in one transaction that locks the app's row: of two
+workers one gets the last place. A place is free again when the run's row says that it
+ended, or when the lease of its turn ran out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from conversations.models import PipelineRun, Turn
+from conversations.models.turn import WAITING
+from conversations.outcomes import NoPlace
+from dify_api.models import DifyApp
+
+
+def take(run: PipelineRun, *, app: DifyApp, now: datetime) -> None:
+    """Store a run as running. Raises NoPlace when the app has no place for it."""
+    with transaction.atomic():
+        limit = _limit(app.pk, locked=True)
+        if _taken(app.pk, now=now) >= limit:
+            raise NoPlace
+        run.save()
+
+
+def check(turn: Turn, *, app: DifyApp, now: datetime) -> None:
+    """Raise NoPlace if there is none for this turn: those in line come first.
+
+    Only a look, to save the calls that would be made before `take` says no.
+    """
+    in_line = Turn.objects.filter(
+        queued_for=app, status__in=WAITING, pk__lt=turn.pk
+    ).count()
+    if _taken(app.pk, now=now) + in_line >= app.current_limit:
+        raise NoPlace
+
+
+def next_in_line(app_id: int, *, now: datetime) -> list[int]:
+    """Make the turns due for which there is a place now; return their ids."""
+    waiting = Turn.objects.filter(queued_for=app_id, status__in=WAITING)
+    if not waiting.exists():
+        return []
+    free = _limit(app_id, locked=False) - _taken(app_id, now=now)
+    ids = list(waiting.order_by("pk").values_list("pk", flat=True)[: max(free, 0)])
+    waiting.filter(pk__in=ids, next_attempt_at__gt=now).update(next_attempt_at=now)
+    return ids
+
+
+def _taken(app_id: int, *, now: datetime) -> int:
+    return PipelineRun.objects.filter(
+        dify_app=app_id,
+        status=PipelineRun.Status.RUNNING,
+        turn__status=Turn.Status.RUNNING,
+        turn__lease_expires_at__gt=now,
+    ).count()
+
+
+def _limit(app_id: int, *, locked: bool) -> int:
+    rows = DifyApp.objects.filter(pk=app_id)
+    if locked:
+        rows = rows.select_for_update(no_key=True)
+    most, lowered = rows.values_list("max_concurrent_runs", "lowered_limit").get()
+    return most if lowered is None else min(most, lowered)

@@ -1,0 +1,299 @@
+"""Pausing, deleting in Dify and erasing from the admin, and who may do it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.contrib.messages import get_messages
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from conversations import deletion
+from conversations.admin.erasure import ERASURE_TONES, KIND_NAMES
+from conversations.models import (
+    AuditEntry,
+    Bot,
+    Conversation,
+    DifyConversation,
+    Erasure,
+    Retention,
+)
+from conversations.tests.factories import app_of, make_conversation, make_memory
+
+pytestmark = pytest.mark.django_db
+
+CONVERSATIONS = "admin:conversations_conversation_changelist"
+MEMORIES = "admin:conversations_difyconversation_changelist"
+
+
+@pytest.fixture
+def memory(bot: Bot, conversation: Conversation) -> DifyConversation:
+    return make_memory(conversation, app_of(bot), dify_conversation_id="dc-1")
+
+
+def press(
+    client: Client, page: str, action: str, *ids: int, **more: str
+) -> HttpResponse:
+    data = {"action": action, "_selected_action": [str(pk) for pk in ids], **more}
+    return client.post(reverse(page), data)  # type: ignore[return-value]
+
+
+def told(response: HttpResponse) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]  # type: ignore[attr-defined]
+
+
+def a_user(client: Client, *codenames: str) -> None:
+    """Log in somebody of the staff with these permissions."""
+    user = User.objects.create(username="olga", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client.force_login(user)
+
+
+# --- Pausing ---
+
+
+def test_pausing_and_resuming(admin_client: Client, conversation: Conversation) -> None:
+    paused = press(admin_client, CONVERSATIONS, "pause_bot", conversation.pk)
+    conversation.refresh_from_db()
+    assert conversation.paused
+    assert told(paused) == ["The bot is silent in 1 conversation from now on."]
+    again = press(admin_client, CONVERSATIONS, "pause_bot", conversation.pk)
+    assert told(again)[-1] == "1 conversation was so already."
+    page = admin_client.get(
+        reverse("admin:conversations_conversation_change", args=[conversation.pk])
+    )
+    assert "The bot is paused here." in page.content.decode()
+
+    press(admin_client, CONVERSATIONS, "resume_bot", conversation.pk)
+
+    conversation.refresh_from_db()
+    assert not conversation.paused
+    entries = AuditEntry.objects.order_by("pk").values_list("actor", "verb")
+    assert list(entries) == [("admin", "paused"), ("admin", "resumed")]
+
+
+def test_who_may_change_conversations_may_pause(
+    client: Client, conversation: Conversation
+) -> None:
+    a_user(client, "view_conversation", "change_conversation")
+
+    press(client, CONVERSATIONS, "pause_bot", conversation.pk)
+
+    conversation.refresh_from_db()
+    assert conversation.paused
+    assert AuditEntry.objects.get().actor == "olga"
+
+
+def test_who_may_only_look_does_nothing(
+    client: Client, conversation: Conversation, memory: DifyConversation
+) -> None:
+    a_user(client, "view_conversation", "view_difyconversation")
+
+    for action in ("pause_bot", "resume_bot", "erase_contact"):
+        press(client, CONVERSATIONS, action, conversation.pk, confirmed="yes")
+    press(client, MEMORIES, "delete_in_dify", memory.pk, confirmed="yes")
+
+    conversation.refresh_from_db()
+    memory.refresh_from_db()
+    assert not conversation.paused
+    assert memory.delete_wanted_at is None
+    assert not Erasure.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+# --- Deleting in Dify ---
+
+
+def test_deleting_in_dify_asks_first(
+    admin_client: Client, memory: DifyConversation
+) -> None:
+    response = press(admin_client, MEMORIES, "delete_in_dify", memory.pk)
+
+    text = response.content.decode()
+    assert "it cannot be undone" in text
+    assert "dc-1 (Support flow)" in text
+    memory.refresh_from_db()
+    assert memory.delete_wanted_at is None
+
+
+def test_deleting_in_dify_once_confirmed(
+    admin_client: Client, memory: DifyConversation
+) -> None:
+    response = press(
+        admin_client, MEMORIES, "delete_in_dify", memory.pk, confirmed="yes"
+    )
+
+    assert told(response)[0].startswith("1 conversation will be deleted in Dify")
+    memory.refresh_from_db()
+    assert memory.end_reason == "by_operator"
+    assert memory.next_delete_at is not None
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.verb) == ("admin", "wanted_deletion")
+    assert entry.details == {"dify_app": memory.app_id, "dify_conversation": "dc-1"}
+
+
+def test_what_dify_has_forgotten_is_left_alone(
+    admin_client: Client, memory: DifyConversation
+) -> None:
+    DifyConversation.objects.update(deleted_at=timezone.now())
+
+    response = press(
+        admin_client, MEMORIES, "delete_in_dify", memory.pk, confirmed="yes"
+    )
+
+    assert told(response) == ["Nothing to do: Dify has forgotten these already."]
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("tries", "found"),
+    [(0, {"unproven": 1, "failing": 0}), (3, {"unproven": 1, "failing": 1})],
+)
+def test_what_is_not_proven_is_listed(
+    admin_client: Client, memory: DifyConversation, tries: int, found: dict[str, int]
+) -> None:
+    deletion.want(memory, reason=DifyConversation.End.BY_OPERATOR)
+    DifyConversation.objects.update(
+        delete_attempts=tries, delete_error="Dify said <no>" if tries else ""
+    )
+
+    pages = {
+        name: admin_client.get(reverse(MEMORIES), {"deletion": name}) for name in found
+    }
+
+    counts = {name: page.context["cl"].result_count for name, page in pages.items()}
+    assert counts == found
+    text = pages["unproven"].content.decode()
+    assert "to be deleted in Dify" in text
+    assert ("Dify said &lt;no&gt;" in text) == bool(tries)
+
+
+# --- Erasing ---
+
+
+def test_erasing_asks_first_and_names_the_contacts(
+    admin_client: Client, bot: Bot, conversation: Conversation
+) -> None:
+    second = make_conversation(bot, chatwoot_conversation_id=134)
+
+    response = press(
+        admin_client, CONVERSATIONS, "erase_contact", conversation.pk, second.pk
+    )
+
+    text = response.content.decode()
+    assert text.count("#640 misty-harbor-412 (Nordlicht Outdoor)") == 1
+    assert not Erasure.objects.exists()
+
+
+def test_erasing_once_confirmed(
+    admin_client: Client, bot: Bot, conversation: Conversation
+) -> None:
+    second = make_conversation(bot, chatwoot_conversation_id=134)
+
+    response = press(
+        admin_client,
+        CONVERSATIONS,
+        "erase_contact",
+        conversation.pk,
+        second.pk,
+        confirmed="yes",
+    )
+
+    wish = Erasure.objects.get()
+    assert (wish.chatwoot_contact_id, wish.requested_by) == (640, "admin")
+    assert f"/conversations/erasure/{wish.pk}/change/" in told(response)[0]
+
+
+def test_a_conversation_without_a_contact_cannot_be_erased(
+    admin_client: Client, bot: Bot
+) -> None:
+    nobody = make_conversation(bot, chatwoot_contact_id=None)
+
+    response = press(
+        admin_client, CONVERSATIONS, "erase_contact", nobody.pk, confirmed="yes"
+    )
+
+    assert told(response) == ["No contact is known of this conversation."]
+    assert not Erasure.objects.exists()
+
+
+def test_operators_may_not_erase(client: Client, conversation: Conversation) -> None:
+    a_user(client, "view_conversation", "change_conversation")
+
+    press(client, CONVERSATIONS, "erase_contact", conversation.pk, confirmed="yes")
+
+    assert not Erasure.objects.exists()
+
+
+def test_the_report_lists_what_is_still_in_dify(
+    admin_client: Client, bot: Bot, memory: DifyConversation
+) -> None:
+    wish = Erasure.objects.create(
+        account=bot.account,
+        chatwoot_contact_id=640,
+        requested_by="anna",
+        status=Erasure.Status.WAITING_FOR_DIFY,
+        counts={"conversations": 2, "turns": 7},
+    )
+    DifyConversation.objects.update(erasure=wish, delete_error="Dify is <away>")
+    assert memory.conversation is not None
+    make_memory(
+        memory.conversation,
+        memory.app,
+        erasure=wish,
+        ended_at=timezone.now(),
+        deleted_at=timezone.now(),
+    )
+
+    page = admin_client.get(
+        reverse("admin:conversations_erasure_change", args=[wish.pk])
+    ).content.decode()
+    listed = admin_client.get(reverse("admin:conversations_erasure_changelist"))
+
+    assert "turns: 7" in page
+    assert "Dify is &lt;away&gt;" in page
+    assert "erased here, not yet in Dify" in page
+    assert page.count(">dc-1</a>") == 1
+    assert listed.context["cl"].result_list[0].in_dify == 1
+    all_of_it = reverse(MEMORIES) + f"?erasure__id__exact={wish.pk}"
+    assert admin_client.get(all_of_it).context["cl"].result_count == 2
+
+
+def test_each_state_has_a_badge_and_each_kind_a_name() -> None:
+    assert set(ERASURE_TONES) == set(Erasure.Status.values)
+    assert set(KIND_NAMES) >= {"conversations", "dify_conversations", "events"}
+
+
+# --- Retention ---
+
+
+def test_limits_are_set_for_an_account(admin_client: Client, bot: Bot) -> None:
+    data = {
+        "account": bot.account.pk,
+        "payload_days": 10,
+        "text_days": "",
+        "history_days": 90,
+    }
+    admin_client.post(reverse("admin:conversations_retention_add"), data)
+    limits = Retention.objects.get()
+    assert (limits.payload_days, limits.text_days, limits.history_days) == (
+        10,
+        None,
+        90,
+    )
+    done = timezone.now() - timedelta(days=10)
+    Retention.objects.update(payloads_done_until=done)
+
+    url = reverse("admin:conversations_retention_change", args=[limits.pk])
+    admin_client.post(url, {**data, "text_days": 5, "payload_days": 0})
+    limits.refresh_from_db()
+    assert limits.payload_days == 10
+    admin_client.post(url, {**data, "text_days": 5})
+
+    limits.refresh_from_db()
+    assert (limits.text_days, limits.account) == (5, bot.account)
+    assert limits.payloads_done_until == done

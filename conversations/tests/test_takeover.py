@@ -1,0 +1,206 @@
+"""A human wins, at any moment of a run; and the way back to the bot."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from bridge_project.lib.types import JsonObject
+from conversations import pipeline, processing
+from conversations.leases import keeper
+from conversations.models import Bot, Conversation, DifyConversation, Turn
+from conversations.tests.conftest import Platforms, answer_events
+from conversations.tests.factories import app_of, make_event, message_payload
+from conversations.tests.test_pipeline import ended, run_until_done
+from dify_api.models import DifyApp
+from dify_api.tests.scripted import PING, Exchange, ScriptedServer, chunk
+from dify_api.tests.scripted import answer as scripted_answer
+
+pytestmark = pytest.mark.django_db
+
+Hears = Callable[..., None]
+STILL_OURS = {"id": 9050, "conversation": {"status": "pending"}}
+
+
+@pytest.fixture
+def hears(bot: Bot, payload: Callable[[str], JsonObject]) -> Hears:
+    """Process a webhook made from a sample."""
+
+    def hear(name: str, **changes: Any) -> None:
+        sample = payload(name)
+        if "conversation" in sample:
+            event = message_payload(sample, **changes)
+        else:
+            event = {**sample, **changes}
+        row = make_event(bot.account, event)
+        processing.process(row.pk, now=timezone.now())
+
+    return hear
+
+
+@pytest.fixture
+def running(turn: Turn) -> Turn:
+    """The turn while a worker runs it."""
+    assert Turn.objects.claim(turn.pk, now=timezone.now()) is not None
+    return turn
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "cause"),
+    [
+        ("message_created_outgoing_user", STILL_OURS, "human_has_taken_over"),
+        (
+            "message_created_outgoing_user",
+            {**STILL_OURS, "sender": None},
+            "human_has_taken_over",
+        ),
+        ("conversation_status_changed_open", {"id": 133}, "status_not_allowed"),
+        (
+            "conversation_updated_labels",
+            {"id": 133, "status": "pending", "labels": ["bot-paused"]},
+            "paused",
+        ),
+        (
+            "conversation_updated_custom_attributes",
+            {
+                "id": 133,
+                "status": "pending",
+                "custom_attributes": {"bot_paused": True},
+            },
+            "paused",
+        ),
+        ("message_created_private_note", STILL_OURS, ""),
+    ],
+)
+def test_a_run_is_interrupted_by_what_makes_its_answer_unwanted(
+    running: Turn, hears: Hears, name: str, changes: dict[str, Any], cause: str
+) -> None:
+    hears(name, **changes)
+
+    running.refresh_from_db()
+    assert running.interrupt == cause
+
+
+def test_a_run_is_interrupted_by_an_assigned_human_if_the_bot_yields(
+    running: Turn, hears: Hears
+) -> None:
+    assigned = {"id": 133, "status": "pending"}
+    hears("conversation_updated_assignee", **assigned)
+    running.refresh_from_db()
+    assert running.interrupt == ""
+    Bot.objects.update(yields_to_assignee=True)
+
+    hears("conversation_updated_assignee", **assigned)
+
+    running.refresh_from_db()
+    assert running.interrupt == "human_is_assigned"
+
+
+def test_a_human_who_answers_stops_the_run_in_dify(
+    turn: Turn, platforms: Platforms
+) -> None:
+    def interrupt() -> None:
+        """Tell what the keeper's thread would see, if it saw the rows of this test."""
+        for watch in keeper._watches.values():
+            watch.cause = "human_has_taken_over"
+
+    def script(exchange: Exchange) -> None:
+        if exchange.request.path.endswith("/stop"):
+            exchange.send(scripted_answer("200 OK", b'{"result": "success"}'))
+            return
+        event = answer_events("Half an ans")[0]
+        exchange.send_stream(f"data: {json.dumps(event)}\n\n".encode())
+        # Once the event is read.
+        threading.Timer(0.5, interrupt).start()
+        exchange.repeat(chunk(PING))
+
+    server = ScriptedServer(script)
+    platforms.wire.add_passthru(server.url)
+    DifyApp.objects.update(base_url=server.url)
+
+    result = pipeline.run(turn.pk)
+    server.close()
+
+    assert [r.path for r in server.requests] == [
+        "/v1/chat-messages",
+        "/v1/chat-messages/task-1/stop",
+    ]
+    assert result.delay_s == 0
+    assert platforms.posted == []
+
+
+@pytest.mark.parametrize("yields", [True, False])
+def test_looks_for_an_assigned_human_before_posting(
+    turn: Turn, platforms: Platforms, yields: bool
+) -> None:
+    Bot.objects.update(yields_to_assignee=yields)
+    shown: JsonObject = {
+        "id": 133,
+        "status": "pending",
+        "meta": {"assignee": {"id": 2, "name": "Marta", "role": "agent"}},
+        "last_non_activity_message": {"id": 9001, "message_type": 0},
+    }
+    platforms.dify_answers(
+        *answer_events("Hello"),
+        meanwhile=lambda: platforms.chatwoot_answers_reads(json=shown),
+    )
+
+    end = run_until_done(turn, most=2)
+
+    if yields:
+        # Only the bot sees a pending conversation, so somebody has to be told.
+        assert end == ("handed_over", "human_is_assigned")
+        assert [post["private"] for post in platforms.posted] == [True]
+    else:
+        assert end == ("answered", "answered")
+
+
+def test_a_label_in_chatwoot_pauses_the_bot_before_it_posts(
+    turn: Turn, platforms: Platforms
+) -> None:
+    shown: JsonObject = {
+        "id": 133,
+        "status": "pending",
+        "labels": ["bot-paused"],
+        "last_non_activity_message": {"id": 9001, "message_type": 0},
+    }
+    platforms.dify_answers(
+        *answer_events("Hello"),
+        meanwhile=lambda: platforms.chatwoot_answers_reads(json=shown),
+    )
+
+    assert run_until_done(turn, most=2) == ("handed_over", "paused")
+    assert "Hello" not in [post["content"] for post in platforms.posted]
+
+
+def test_the_bot_answers_again_with_its_memory_once_it_has_the_conversation_back(
+    bot: Bot,
+    turn: Turn,
+    conversation: Conversation,
+    platforms: Platforms,
+    hears: Hears,
+) -> None:
+    DifyConversation.objects.create(
+        conversation=conversation,
+        app=app_of(bot),
+        dify_conversation_id="dify-conversation-1",
+        dify_user="chatwoot-me",
+    )
+    platforms.chatwoot_shows(status="open")
+    pipeline.run(turn.pk)
+    assert ended(turn) == ("skipped", "status_not_allowed")
+    hears("message_created_outgoing_user", id=9050)
+    given_back = {"status": "pending", "updated_at": time.time()}
+    hears("message_created_incoming_text", id=9060, conversation=given_back)
+    platforms.chatwoot_shows(last={"id": 9060, "message_type": 0})
+    platforms.dify_answers(*answer_events("Back again"))
+    back = Turn.objects.latest("pk")
+
+    assert run_until_done(back, most=1) == ("answered", "answered")
+    assert platforms.asked[0]["conversation_id"] == "dify-conversation-1"
