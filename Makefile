@@ -68,6 +68,10 @@ test: install  ## run the tests: make test ARGS="-k webhook"
 check: install  ## everything CI runs: style, types, contracts, tests
 	@exec $(BIN)/python -m local_stack.checks
 
+.PHONY: chaos
+chaos: install  ## break the running stack and count: make chaos ARGS="--only 1,5"
+	@exec $(BIN)/python -m chaos $(ARGS)
+
 .PHONY: format
 format: install  ## put the code in the common form
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -76,7 +76,7 @@ def answer_for(
     wants the answer any more.
     """
     ask = _Ask(turn, bot=bot, app=app, recorder=recorder, watch=watch)
-    former = _former_run(turn)
+    former = _former_run(turn, app=app)
     if former is None:
         return ask.start()
     if former.status == PipelineRun.Status.SUCCEEDED:
@@ -84,8 +84,8 @@ def answer_for(
     return ask.pick_up(former) or ask.start()
 
 
-def _former_run(turn: Turn) -> PipelineRun | None:
-    """Return the run that has, or may have, an answer to just these messages.
+def _former_run(turn: Turn, *, app: DifyApp) -> PipelineRun | None:
+    """Return the app's run that has, or may have, an answer to just these messages.
 
     What a dead worker left as running was cut off.
     """
@@ -97,7 +97,8 @@ def _former_run(turn: Turn) -> PipelineRun | None:
             run.error = "The worker died while Dify was being asked."
             run.finished_at = timezone.now()
             run.save(update_fields=["status", "error_code", "error", "finished_at"])
-    same = [run for run in runs if run.last_message_id == turn.last_message_id]
+    this = (turn.last_message_id, app.pk)
+    same = [run for run in runs if (run.last_message_id, run.dify_app_id) == this]
     if not same:
         return None
     last = same[-1]
@@ -161,7 +162,6 @@ class _Ask:
 
         The run's row goes on where it was left.
         """
-        former.dify_app = self._app
         self._run, self._recorder.run = former, former
         fresh = PipelineRun(
             turn_id=former.turn_id,

@@ -232,6 +232,37 @@ def test_an_action_on_settings_does_nothing(
     assert getattr(bot, field) is True
 
 
+@pytest.mark.parametrize(
+    ("role", "may"), [(ADMINISTRATOR, True), (OPERATOR, True), (AUDITOR, False)]
+)
+def test_only_those_who_act_can_pause_the_bot(role: str, *, may: bool) -> None:
+    conversations: Any = apps.get_model("conversations.Conversation")._default_manager
+    row = conversations.create(account=account(), chatwoot_conversation_id=1)
+    url = page("conversations.conversation", "changelist")
+    client = logged_in(role)
+
+    offered = 'value="pause_bot"' in client.get(url).content.decode()
+    client.post(url, {"action": "pause_bot", "_selected_action": row.pk})
+
+    row.refresh_from_db()
+    assert (offered, row.paused) == (may, may)
+
+
+@pytest.mark.parametrize("role", [OPERATOR, AUDITOR])
+def test_only_administrators_can_erase_a_contact(role: str) -> None:
+    conversations: Any = apps.get_model("conversations.Conversation")._default_manager
+    row = conversations.create(
+        account=account(), chatwoot_conversation_id=1, chatwoot_contact_id=7
+    )
+    url = page("conversations.conversation", "changelist")
+    order = {"action": "erase_contact", "_selected_action": row.pk, "confirmed": "yes"}
+
+    logged_in(role).post(url, order)
+
+    erasures = apps.get_model("conversations.Erasure")._default_manager
+    assert (conversations.count(), erasures.count()) == (1, 0)
+
+
 def test_pages_of_people_are_closed_to_operators_and_read_only_for_auditors() -> None:
     boss = User.objects.create_superuser("boss", password="a long enough password")
     operator, auditor = logged_in(OPERATOR), logged_in(AUDITOR)

@@ -100,7 +100,6 @@ DIFY: Sequence[Case] = (
     _dify("429", "status", status=429),
     _dify("a proxy's 502", "status", status=502, body=PROXY_PAGE),
     Case("a failing node", "/fail", expected=Fate.HANDED_OVER),
-    Case("an error event", "/error", expected=Fate.HANDED_OVER),
     Case("quota exceeded", "/quota", expected=Fate.HANDED_OVER),
     Case("conversation deleted", "/forget", goes_on=True),
 )
@@ -108,6 +107,7 @@ DIFY: Sequence[Case] = (
 FOR_EVER: Sequence[Case] = tuple(
     Case(name, command, expected=Fate.HANDED_OVER)
     for name, command in (
+        ("an error event", "/error"),
         ("always silent", "/silent"),
         ("always hanging", "/hang"),
         ("always busy", "/busy"),

@@ -128,8 +128,8 @@ REASONS: Mapping[str, Promise] = {
         "Dify, a slow flow, or failed attempts. The limit is set at the bot."
     ),
     Reason.ERASED: _(
-        "The contact was erased while the bot was at work on an answer; what it had was "
-        "thrown away."
+        "The contact was erased while the bot was at work on an answer; what there was "
+        "of it was thrown away."
     ),
     Reason.ANSWERED: _("The answer was posted in Chatwoot."),
     Reason.CONVERSATION_GONE: _(
