@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from bridge_project.lib.errors import BadSignature, MalformedPayload
 from bridge_project.lib.types import JsonObject, JsonValue
@@ -173,6 +174,18 @@ def _clean(key: str, value: JsonValue) -> JsonValue:
     if isinstance(value, list):
         return [_clean(key, item) for item in value]
     return value
+
+
+def signature_key(proof: Proof) -> UUID | None:
+    """Return what a copied request has in common with its original; None if unsigned.
+
+    The delivery id is not signed, so whoever copies a request can change it, but not
+    this. Chatwoot itself signs each of its retries anew.
+    """
+    if not proof.signature:
+        return None
+    signed = f"{proof.timestamp}.{proof.signature}".encode("utf-8", "replace")
+    return UUID(bytes=hashlib.sha256(signed).digest()[:16])
 
 
 def delivery_key(

@@ -40,13 +40,14 @@ def record(
     The row is committed when this returns. Redis only wakes the worker: when it is
     away, the sweep finds the row. Raises InvalidWebhook before anything is stored.
     """
+    proof = webhooks.Proof(
+        signature=headers.get(webhooks.SIGNATURE_HEADER, ""),
+        timestamp=headers.get(webhooks.TIMESTAMP_HEADER, ""),
+        token=token,
+    )
     accepted = webhooks.authenticate(
         raw_body,
-        proof=webhooks.Proof(
-            signature=headers.get(webhooks.SIGNATURE_HEADER, ""),
-            timestamp=headers.get(webhooks.TIMESTAMP_HEADER, ""),
-            token=token,
-        ),
+        proof=proof,
         accounts=_candidates(account_key),
         now_s=now_s,
     )
@@ -62,6 +63,7 @@ def record(
             name=event.name,
             object_id=message_id or conversation_id,
         ),
+        signature_key=webhooks.signature_key(proof),
         name=event.name,
         chatwoot_conversation_id=conversation_id,
         chatwoot_message_id=message_id,

@@ -85,6 +85,10 @@ def checks() -> list[Check]:
             [sys.executable, "-m", "local_stack.audit"],
         ),
         Check("tests", [sys.executable, "-m", "pytest"]),
+        Check(
+            "nothing is lost, doubled or silent when things break",
+            [sys.executable, "-m", "chaos", "--short"],
+        ),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from uuid import UUID
 
 from django.db import connection, models
 from django.utils import timezone
@@ -27,6 +28,7 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         *,
         account_id: int,
         delivery_key: str,
+        signature_key: UUID | None,
         name: str,
         chatwoot_conversation_id: int | None,
         chatwoot_message_id: int | None,
@@ -37,9 +39,10 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         The ORM's `ignore_conflicts` does not tell which of the two happened.
         """
         table = self.model._meta.db_table
-        row: dict[str, int | str | datetime | None] = {
+        row: dict[str, int | str | datetime | UUID | None] = {
             "account_id": account_id,
             "delivery_key": delivery_key,
+            "signature_key": signature_key,
             "name": name,
             "chatwoot_conversation_id": chatwoot_conversation_id,
             "chatwoot_message_id": chatwoot_message_id,
@@ -54,14 +57,18 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         statement = (
             f"INSERT INTO {table} ({', '.join(row)}) "
             f"VALUES ({', '.join(['%s'] * len(row))}) "
-            "ON CONFLICT (account_id, delivery_key) DO NOTHING RETURNING id"
+            # Known by its delivery, or a copy under another one.
+            "ON CONFLICT DO NOTHING RETURNING id"
         )
         with connection.cursor() as cursor:
             cursor.execute(statement, list(row.values()))
             inserted = cursor.fetchone()
         if inserted:
             return int(inserted[0]), True
-        known = self.get(account_id=account_id, delivery_key=delivery_key)
+        same = models.Q(delivery_key=delivery_key)
+        if signature_key is not None:
+            same |= models.Q(signature_key=signature_key)
+        known = self.filter(same, account_id=account_id).order_by("pk")[:1].get()
         return known.pk, False
 
     def waiting_for_turn(self, conversation_id: int) -> WebhookEventQuerySet:
@@ -88,6 +95,8 @@ class WebhookEvent(models.Model):
         verbose_name=_("account"),
     )
     delivery_key = models.CharField(_("delivery"), max_length=160)
+    # Of a signed request, which cannot be copied under another delivery id.
+    signature_key = models.UUIDField(null=True, editable=False)
     name = models.CharField(_("event"), max_length=100)
     chatwoot_conversation_id = models.PositiveBigIntegerField(
         _("conversation in Chatwoot"), null=True, blank=True
@@ -128,6 +137,9 @@ class WebhookEvent(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "delivery_key"], name="webhookevent_delivery"
+            ),
+            models.UniqueConstraint(
+                fields=["account", "signature_key"], name="webhookevent_signature"
             ),
             # The same message through a bot and an account webhook makes one turn.
             models.UniqueConstraint(

@@ -126,39 +126,34 @@ def good_and_bad_turns(stack: RunningStack) -> None:
     texts = ["Where is my order?", "/fail", "/quota", "/http 502", "/error"]
     for text in texts:
         ask(stack, text)
-    settle(stack, count=5)
-    order(
-        stack,
-        "faults",
-        {
-            "kind": "status",
-            "status": 401,
-            "method": "*",
-            "path": "/api/v1/accounts/",
-            "times": 3,
-            "body": json.dumps({"error": f"{PHRASE} {bot}, {admin}"}),
-        },
-    )
+    settle(stack, count=len(texts))
+    refuse(stack, "/v1/(chat-messages|info|parameters)", quoting=key)
+    refuse(stack, "/api/v1/accounts/", quoting=f"{bot}, {admin}")
+
+
+def refuse(stack: RunningStack, path: str, *, quoting: str) -> None:
+    """Have a service refuse what it is asked for the next customer, and say why."""
+    service = "chatwoot" if "accounts" in path else "dify"
+    body = {"code": "unauthorized", "message": f"{PHRASE} {quoting}", "status": 401}
+    fault = {"kind": "status", "status": 401, "method": "*", "path": path, "times": 3}
+    order(stack, "faults", {**fault, "body": json.dumps(body)})
     ask(stack, "Is anybody there?")
-    settle(stack, count=6)
-    order(stack, "faults", {}, method="DELETE")
-    order(
-        stack,
-        "faults",
-        {
-            "kind": "status",
-            "status": 401,
-            "method": "*",
-            "path": "/v1/(chat-messages|info|parameters)",
-            "times": 3,
-            "body": json.dumps(
-                {"code": "unauthorized", "message": f"{PHRASE} {key}", "status": 401}
-            ),
-        },
+    wait_until(
+        lambda: was_refused(stack, service=service),
+        patience_s=90,
+        what=f"{service}'s refusal to be stored",
     )
-    ask(stack, "Hello?")
-    settle(stack, count=7)
     order(stack, "faults", {}, method="DELETE")
+
+
+def was_refused(stack: RunningStack, *, service: str) -> bool:
+    with psycopg.connect(stack.database_url) as database:
+        row = database.execute(
+            "SELECT 1 FROM conversations_upstreamcall "
+            "WHERE service = %s AND response_excerpt LIKE %s LIMIT 1",
+            [service, f"%{PHRASE}%"],
+        ).fetchone()
+    return row is not None
 
 
 def refused_requests(stack: RunningStack) -> None:
