@@ -38,8 +38,7 @@ def main() -> int:
     say(f"seed {arguments.seed}")
     options = Options(
         is_short=arguments.short,
-        # Dice, not secrets; the same seed throws the same.
-        chance=random.Random(arguments.seed),  # noqa: S311
+        chance=random.Random(arguments.seed),
         turns=arguments.turns,
     )
     began = time.monotonic()

@@ -83,6 +83,17 @@ class Database:
         """Change columns of every Dify app."""
         self._update("dify_api_difyapp", values)
 
+    def forget_conversations(self) -> None:
+        """Empty the history, as the sandbox has forgotten its conversations.
+
+        It may give a conversation the number of one that it has forgotten.
+        """
+        with self._connect() as connection:
+            connection.execute(
+                "TRUNCATE conversations_webhookevent, conversations_turn, "
+                "conversations_conversation CASCADE"
+            )
+
     def forget_refusals(self) -> None:
         """Let every token count as untried, as saving it in the admin does."""
         untried: dict[str, object] = {"health": "unknown", "next_probe_at": None}

@@ -72,6 +72,7 @@ class World:
     def calm_down(self) -> None:
         """Bring sandbox and settings to what every scenario starts from."""
         self.sandbox.calm_down(bridge_url=self.stack.web)
+        self.database.forget_conversations()
         self.sandbox.set_app(APP_MODE, key_refused=False, max_active_requests=0)
         self.database.set_bot(**CALM_BOT)
         self.database.set_app(**CALM_APP)

@@ -7,7 +7,7 @@ from chaos.world import World, say
 
 TITLE = "many events, the worker killed every 5 s"
 KILL_EVERY_S = 5.0
-EVENTS_PER_S = 20.0
+EVENTS_PER_S = 16.0
 RECOVERY_PATIENCE_S = 900
 
 

@@ -21,7 +21,7 @@ def run(world: World) -> None:
     over_s = world.size(full=150, short=15)
     stack = world.stack
     with stack.second("worker") as worker, stack.second("web") as web:
-        world.wait_for(lambda: stack.answers(web.url), patience_s=READY_PATIENCE_S)
+        _wait_for(world, web.url)
         with in_front_of([stack.web, web.url]) as proxy:
             world.sandbox.set(bridge_url=proxy)
             customers = world.crowd.come(turns // 3)
@@ -38,8 +38,8 @@ def run(world: World) -> None:
                     every_s=RESTART_EVERY_S,
                 ) as workers,
                 breaking(
-                    lambda: _restart_web(world, web),
-                    lambda: _restart(web),
+                    lambda: _restart_first_web(world, web),
+                    lambda: _restart_second_web(world, web),
                     every_s=RESTART_EVERY_S,
                 ) as webs,
             ):
@@ -57,7 +57,20 @@ def _restart(process: Second) -> None:
     process.start()
 
 
-def _restart_web(world: World, other: Second) -> None:
-    """Restart the supervised one, but not while the other is still starting."""
-    world.wait_for(lambda: world.stack.answers(other.url), patience_s=READY_PATIENCE_S)
+def _restart_first_web(world: World, other: Second) -> None:
+    """Restart the supervised one, once the other takes requests again."""
+    _wait_for(world, other.url)
     world.stack.send("web", signal.SIGTERM)
+
+
+def _restart_second_web(world: World, second: Second) -> None:
+    """Restart the second one, once the supervised one takes requests again."""
+    _wait_for(world, world.stack.web)
+    _restart(second)
+
+
+def _wait_for(world: World, web: str) -> None:
+    if not world.wait_for(
+        lambda: world.stack.answers(web), patience_s=READY_PATIENCE_S
+    ):
+        raise TimeoutError(f"{web} did not come back in {READY_PATIENCE_S} s")

@@ -58,8 +58,8 @@ class BotAdmin(BridgeAdmin[Bot]):
             {
                 "description": _(
                     "A human who answers the customer always stops the bot. Setting "
-                    "the conversation to “pending” gives it back. One conversation can "
-                    "also be paused on its page here."
+                    "the conversation to “pending” gives it back. Single conversations "
+                    "are paused in the list of conversations."
                 ),
                 "fields": ("yields_to_assignee", "pause_label", "pause_attribute"),
             },
