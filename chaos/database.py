@@ -101,11 +101,21 @@ class Database:
         untried["admin_token_refused_at"] = None
         self._update("chatwoot_api_chatwootaccount", untried)
 
-    def refused(self, table: str) -> int:
-        """How many rows of that table stand for a service that refuses our token."""
-        query = sql.SQL("SELECT count(*) AS found FROM {} WHERE health = 'refused'")
-        rows = self._rows(query.format(sql.Identifier(table)), [])
-        return int(rows[0]["found"])
+    def refused_keys(self) -> int:
+        """How many Dify apps are not asked because Dify refuses their key."""
+        return self._count(
+            "SELECT count(*) AS found FROM dify_api_difyapp WHERE health = 'refused'"
+        )
+
+    def refused_tokens(self) -> int:
+        """How many Chatwoot accounts have a token that is not used any more."""
+        return self._count(
+            "SELECT count(*) AS found FROM chatwoot_api_chatwootaccount "
+            "WHERE health = 'refused' OR admin_token_refused_at IS NOT NULL"
+        )
+
+    def _count(self, query: LiteralString) -> int:
+        return int(self._rows(query, [])[0]["found"])
 
     def _update(self, table: str, values: dict[str, object]) -> None:
         changes = sql.SQL(", ").join(

@@ -176,16 +176,17 @@ def _clean(key: str, value: JsonValue) -> JsonValue:
     return value
 
 
-def signature_key(proof: Proof) -> UUID | None:
+def signature_key(raw_body: bytes, *, proof: Proof) -> UUID | None:
     """Return what a copied request has in common with its original; None if unsigned.
 
     The delivery id is not signed, so whoever copies a request can change it, but not
-    this. Chatwoot itself signs each of its retries anew.
+    this. Chatwoot itself signs each of its retries anew. The body counts as well, in
+    case that a token let the request in and its signature means nothing.
     """
     if not proof.signature:
         return None
-    signed = f"{proof.timestamp}.{proof.signature}".encode("utf-8", "replace")
-    return UUID(bytes=hashlib.sha256(signed).digest()[:16])
+    signed = f"{proof.timestamp}.{proof.signature}.".encode("utf-8", "replace")
+    return UUID(bytes=hashlib.sha256(signed + raw_body).digest()[:16])
 
 
 def delivery_key(

@@ -19,7 +19,7 @@ from bridge_project.lib.errors import (
 from bridge_project.lib.redact import cut
 from chatwoot_api.models import ChatwootAccount
 from conversations import posting, retries, turns
-from conversations.models import Reason, Turn
+from conversations.models import Reason, Turn, WebhookEvent
 from conversations.outcomes import (
     NEW_MESSAGE,
     SHUTDOWN,
@@ -57,19 +57,25 @@ class Next:
     counts: bool = True
 
 
-def settle(turn: Turn, *, lease: UUID, err: Exception) -> Result:
+def settle(
+    turn: Turn, *, lease: UUID, err: Exception, about: list[WebhookEvent]
+) -> Result:
     """Put the turn back for another attempt, for the humans, or, at last, give up."""
     if isinstance(err, Interrupted) and err.cause == Reason.ERASED:
         turns.finish(
-            turn, lease=lease, status=Turn.Status.SKIPPED, reason=Reason.ERASED
+            turn,
+            lease=lease,
+            status=Turn.Status.SKIPPED,
+            reason=Reason.ERASED,
+            about=about,
         )
         return Result("the contact is being erased")
-    error = err.error if isinstance(err, NoAnswer) else cut(str(err))
+    error = _in_words(err, turn=turn)
     following = _what_next(turn, err)
     level = logging.WARNING if following.counts else logging.INFO
     logger.log(level, "Turn %s, attempt %s: %s", turn.pk, turn.attempts, err)
     if following.pause_s is None:
-        result = _give_up(turn, lease=lease, err=err)
+        result = _give_up(turn, lease=lease, err=err, about=about)
     else:
         result = _postpone(turn, lease=lease, following=following, err=err, error=error)
     # Refused tokens are noted where it is known whose they are: see `pipeline`.
@@ -77,6 +83,18 @@ def settle(turn: Turn, *, lease: UUID, err: Exception) -> Result:
     if isinstance(err, UpstreamError) and err.service != "dify" and not is_refusal:
         ChatwootAccount.objects.filter(pk=turn.conversation.account_id).note(err)
     return result
+
+
+def is_too_late(turn: Turn) -> bool:
+    """Tell whether a turn has waited so long that it is given up."""
+    return timezone.now() - turn.created_at > GIVEN_UP_AFTER
+
+
+def _in_words(err: Exception, *, turn: Turn) -> str:
+    """Say what agents are told besides the reason."""
+    if isinstance(err, NoAnswer):
+        return err.error
+    return turn.error if isinstance(err, Interrupted) else cut(str(err))
 
 
 def _postpone(
@@ -112,13 +130,11 @@ def _what_next(turn: Turn, err: Exception) -> Next:
             _until_deadline(turn, retries.place_delay_s(chance=chance)), counts=False
         )
     if isinstance(err, AccountRefused):
-        too_late = timezone.now() - turn.created_at > GIVEN_UP_AFTER
-        pause = None if too_late else retries.probe_delay_s(chance=chance)
+        pause = None if is_too_late(turn) else retries.probe_delay_s(chance=chance)
         return Next(pause, handover_reason=reason, counts=False)
     if reason:
         pause = retries.handover_delay_s(turn.attempts, error=err, chance=chance)
-        too_late = timezone.now() - turn.created_at > GIVEN_UP_AFTER
-        return Next(None if too_late else pause, handover_reason=reason)
+        return Next(None if is_too_late(turn) else pause, handover_reason=reason)
     if isinstance(err, OutcomeUnknown) and turn.attempts <= len(retries.DELAYS_S):
         return Next(retries.look_up_delay_s(turn.attempts))
     pause = retries.delay_s(turn.attempts, error=err, chance=chance)
@@ -145,7 +161,9 @@ def _until_deadline(turn: Turn, pause_s: float) -> float:
     return min(pause_s, max(left_s, 0.0))
 
 
-def _give_up(turn: Turn, *, lease: UUID, err: Exception) -> Result:
+def _give_up(
+    turn: Turn, *, lease: UUID, err: Exception, about: list[WebhookEvent]
+) -> Result:
     logger.error("Turn %s can neither be answered nor handed over: %s", turn.pk, err)
     following = turns.finish(
         turn,
@@ -153,6 +171,7 @@ def _give_up(turn: Turn, *, lease: UUID, err: Exception) -> Result:
         status=Turn.Status.FAILED,
         reason=Reason(turn.handover_reason or Reason.CHATWOOT_FAILED),
         error=cut(str(err)),
+        about=about,
     )
     return Result(
         f"{Turn.Status.FAILED}: {err}",

@@ -66,17 +66,25 @@ CUT_OFF = frozenset({StreamCut.code, UpstreamUnavailable.code, SHUTDOWN, WORKER_
 
 
 def answer_for(
-    turn: Turn, *, bot: Bot, app: DifyApp, recorder: CallRecorder, watch: Watch
+    turn: Turn,
+    *,
+    question: str,
+    bot: Bot,
+    app: DifyApp,
+    recorder: CallRecorder,
+    watch: Watch,
 ) -> PipelineRun:
-    """Return a run that answers all messages of the turn.
+    """Return a run that answers the question.
 
     An earlier attempt's answer is taken if there is one, also when it is in Dify only,
     because the stream was cut off or the worker died. Raises UpstreamError; the failed
     run keeps the cause. Raises NoPlace while the app is busy, Interrupted when nobody
     wants the answer any more.
     """
-    ask = _Ask(turn, bot=bot, app=app, recorder=recorder, watch=watch)
-    former = _former_run(turn, app=app)
+    ask = _Ask(
+        turn, question=question, bot=bot, app=app, recorder=recorder, watch=watch
+    )
+    former = former_run(turn, question=question, app=app)
     if former is None:
         return ask.start()
     if former.status == PipelineRun.Status.SUCCEEDED:
@@ -84,27 +92,31 @@ def answer_for(
     return ask.pick_up(former) or ask.start()
 
 
-def _former_run(turn: Turn, *, app: DifyApp) -> PipelineRun | None:
-    """Return the app's run that has, or may have, an answer to just these messages.
-
-    What a dead worker left as running was cut off.
-    """
-    runs = list(PipelineRun.objects.filter(turn=turn).order_by("pk"))
-    for run in runs:
-        if run.status == PipelineRun.Status.RUNNING:
-            run.status = PipelineRun.Status.FAILED
-            run.error_code = WORKER_LOST
-            run.error = "The worker died while Dify was being asked."
-            run.finished_at = timezone.now()
-            run.save(update_fields=["status", "error_code", "error", "finished_at"])
-    this = (turn.last_message_id, app.pk)
-    same = [run for run in runs if (run.last_message_id, run.dify_app_id) == this]
+def former_run(turn: Turn, *, question: str, app: DifyApp) -> PipelineRun | None:
+    """Return the app's run that has, or may have, an answer to just this question."""
+    same = [
+        run
+        for run in PipelineRun.objects.filter(turn=turn, dify_app=app).order_by("pk")
+        if run.query == question
+    ]
     if not same:
         return None
     last = same[-1]
     may_go_on = last.error_code in CUT_OFF and bool(last.dify_task_id)
     is_answer = last.status == PipelineRun.Status.SUCCEEDED
     return last if is_answer or may_go_on else None
+
+
+def close_abandoned(turn: Turn) -> int:
+    """Note that what a dead worker left as running was cut off."""
+    return PipelineRun.objects.filter(
+        turn=turn, status=PipelineRun.Status.RUNNING
+    ).update(
+        status=PipelineRun.Status.FAILED,
+        error_code=WORKER_LOST,
+        error="The worker died while Dify was being asked.",
+        finished_at=timezone.now(),
+    )
 
 
 class _Ask:
@@ -114,6 +126,7 @@ class _Ask:
         self,
         turn: Turn,
         *,
+        question: str,
         bot: Bot,
         app: DifyApp,
         recorder: CallRecorder,
@@ -128,7 +141,7 @@ class _Ask:
             turn=turn,
             dify_app=app,
             last_message_id=turn.last_message_id,
-            query=context.question(context.messages_of(turn)),
+            query=question,
         )
         self._has_place = False
         self._memory: DifyConversation | None = None
@@ -180,7 +193,7 @@ class _Ask:
         if reply is None:
             former.status = PipelineRun.Status.FAILED
             former.save(update_fields=["status"])
-            self._run = fresh
+            self._run, self._has_place = fresh, False
             return None
         self._note("The stream was cut off; the answer was picked up from Dify.")
         self._store_reply(reply)

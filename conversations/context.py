@@ -9,7 +9,7 @@ from django.conf import settings
 
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.payloads import Attachment, Message, parse_event
-from conversations.models import Conversation, Turn, WebhookEvent
+from conversations.models import Conversation, WebhookEvent
 
 # A question without text: Dify refuses an empty query, with or without a file.
 _SENT = {
@@ -21,10 +21,9 @@ _SENT = {
 }
 
 
-def messages_of(turn: Turn) -> list[Message]:
-    """Return the customer's messages of a turn, oldest first."""
-    rows = WebhookEvent.objects.filter(turn=turn).order_by("chatwoot_message_id")
-    parsed = (parse_event(row.payload).message for row in rows)
+def messages_of(events: Iterable[WebhookEvent]) -> list[Message]:
+    """Return the customer's messages that events brought, in the same order."""
+    parsed = (parse_event(event.payload).message for event in events)
     return [message for message in parsed if message is not None]
 
 

@@ -185,6 +185,10 @@ def delete_due(*, now: datetime, limit: int = 50) -> dict[str, int]:
                 away.add(row.app_id)
             _note_failure(row, err, now=now)
             counts["failed"] += 1
+        except Exception as err:  # one row that is odd must not keep the others
+            logger.exception("Dify conversation %s cannot be deleted", row.pk)
+            _note_failure(row, err, now=now)
+            counts["failed"] += 1
         else:
             counts["deleted"] += _note_proof(row, was_there=was_there, now=now)
     return dict(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from bridge_project.lib.errors import (
     ConfigurationError,
@@ -24,8 +25,17 @@ from conversations.models import Bot, Conversation, Reason, Turn
 logger = logging.getLogger(__name__)
 
 
-def why_not(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Reason | None:
-    """Return why the turn must not be answered, or None if it may be.
+@dataclass(frozen=True)
+class Look:
+    """What a look at Chatwoot told."""
+
+    # Why the turn must not be answered; None if it may be.
+    why_not: Reason | None
+    status: str
+
+
+def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
+    """Return how the conversation stands, and why the turn must not be answered.
 
     What no token may read is taken from the mirror, which the webhooks keep. Raises
     UpstreamError when Chatwoot is away: the answer could not be posted either.
@@ -35,7 +45,7 @@ def why_not(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Reason | None:
     try:
         current, last = client.show_conversation(conversation.chatwoot_conversation_id)
     except NotFound:
-        return Reason.CONVERSATION_GONE
+        return Look(Reason.CONVERSATION_GONE, situation.status)
     except (UpstreamRejected, ConfigurationError) as err:
         # The answer can be posted all the same, but somebody should know.
         logger.warning("Turn %s: the conversation cannot be read: %s", turn.pk, err)
@@ -53,7 +63,8 @@ def why_not(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Reason | None:
             paused=situation.paused,
             human_message_id=max(situation.human_message_id, replied_id),
         )
-    return why_no_longer(situation, turn_message_id=turn.last_message_id, bot=bot)
+    reason = why_no_longer(situation, turn_message_id=turn.last_message_id, bot=bot)
+    return Look(reason, situation.status)
 
 
 def _human_reply_after(

@@ -28,6 +28,7 @@ LET_GO_AFTER = 12
 _QUIET = frozenset(
     {
         Reason.BOT_DISABLED,
+        Reason.NO_BOT_FOR_INBOX,
         Reason.TOO_OLD,
         Reason.PAUSED,
         Reason.HUMAN_IS_ASSIGNED,
@@ -36,16 +37,18 @@ _QUIET = frozenset(
 )
 
 
-def hand_over(turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
+def hand_over(
+    turn: Turn, *, bot: Bot, client: ChatwootClient, quietly: bool = False
+) -> None:
     """Hand the turn over; may be repeated until every step is done.
 
     The status comes last: Chatwoot counts it as the bot's handoff, and afterwards the
     bot may not speak. It is what brings the customer to the agents, so a refused line
     or note does not stop it. A bot that only writes notes leaves customer and status
-    alone.
+    alone; one that was paused meanwhile says nothing to the customer (`quietly`).
     """
     speaks = bot.reply_as == ReplyAs.MESSAGE
-    tells = speaks and turn.handover_reason not in _QUIET
+    tells = speaks and not quietly and turn.handover_reason not in _QUIET
     if tells and bot.failure_public_text.strip():
         _say(turn, OutgoingMessage.Part.FAILURE_TEXT, bot.failure_public_text, client)
     if bot.failure_private_text.strip():

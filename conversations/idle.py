@@ -65,11 +65,11 @@ def _end_idle_of(bot: Bot, *, now: datetime, limit: int) -> Counter[str]:
     client = ChatwootClient(bot.account, on_refused=accounts.note_refusal)
     since = now - timedelta(hours=bot.idle_hours)
     idle = _idle(bot, since=since).filter(
-        Q(checked_at=None) | Q(checked_at__lt=now - LOOK_AGAIN_AFTER)
+        Q(idle_checked_at=None) | Q(idle_checked_at__lt=now - LOOK_AGAIN_AFTER)
     )
     for conversation in list(idle.order_by("last_customer_message_at")[:limit]):
         # Of two workers one changes the row.
-        if not idle.filter(pk=conversation.pk).update(checked_at=now):
+        if not idle.filter(pk=conversation.pk).update(idle_checked_at=now):
             continue
         try:
             ended = _end(conversation, bot=bot, since=since, client=client)

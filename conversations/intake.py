@@ -63,7 +63,7 @@ def record(
             name=event.name,
             object_id=message_id or conversation_id,
         ),
-        signature_key=webhooks.signature_key(proof),
+        signature_key=webhooks.signature_key(raw_body, proof=proof),
         name=event.name,
         chatwoot_conversation_id=conversation_id,
         chatwoot_message_id=message_id,

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from uuid import UUID
 
 from django.utils import timezone
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 1.0
 RENEW_EVERY = 5  # times WATCH_EVERY_S
+# A run that does not end this long after it was told to hangs: others may have it.
+HANGS_AFTER_S = 90.0
 
 
 class Watch:
@@ -30,6 +33,16 @@ class Watch:
 
     def __init__(self) -> None:
         self.cause = ""
+        self._since = 0.0
+
+    def interrupt(self, cause: str) -> None:
+        """Tell the run to end; the first cause counts."""
+        if cause and not self.cause:
+            self.cause, self._since = cause, monotonic()
+
+    def hangs(self) -> bool:
+        """Tell whether the run does not hear."""
+        return bool(self.cause) and monotonic() - self._since > HANGS_AFTER_S
 
     def is_interrupted(self) -> bool:
         return bool(self.cause)
@@ -56,7 +69,7 @@ class LeaseKeeper:
         watch = Watch()
         with self._lock:
             if self._shuts_down:
-                watch.cause = SHUTDOWN
+                watch.interrupt(SHUTDOWN)
             self._watches[lease] = watch
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
@@ -74,7 +87,7 @@ class LeaseKeeper:
         with self._lock:
             self._shuts_down = True
             for watch in self._watches.values():
-                watch.cause = watch.cause or SHUTDOWN
+                watch.interrupt(SHUTDOWN)
 
     @property
     def count(self) -> int:
@@ -95,7 +108,8 @@ class LeaseKeeper:
             rounds += 1
             try:
                 if rounds % RENEW_EVERY == 0:
-                    Turn.objects.renew(watches, now=timezone.now())
+                    alive = [x for x, watch in watches.items() if not watch.hangs()]
+                    Turn.objects.renew(alive, now=timezone.now())
                 _look(watches)
             except Exception as err:  # the thread must outlive every fault
                 logger.warning("Leases could not be renewed: %s", err)
@@ -108,8 +122,7 @@ def _look(watches: dict[UUID, Watch]) -> None:
     rows = Turn.objects.filter(status=Turn.Status.RUNNING, lease__in=list(watches))
     found = dict(rows.values_list("lease", "interrupt"))
     for lease, watch in watches.items():
-        cause = found.get(lease, LEASE_LOST)
-        watch.cause = watch.cause or cause
+        watch.interrupt(found.get(lease, LEASE_LOST))
 
 
 keeper = LeaseKeeper()

@@ -18,6 +18,7 @@ from chatwoot_api.models import ChatwootAccount, Health
 from conversations import (
     aftermath,
     answering,
+    context,
     freshness,
     handover,
     posting,
@@ -35,6 +36,7 @@ from conversations.models import (
     Reason,
     ReplyAs,
     Turn,
+    WebhookEvent,
 )
 from conversations.outcomes import (
     LEASE_LOST,
@@ -88,6 +90,7 @@ class Attempt:
     """What one attempt at a turn works with."""
 
     turn: Turn
+    question: str
     bot: Bot
     client: ChatwootClient
     recorder: CallRecorder
@@ -98,26 +101,33 @@ class Attempt:
 
 def run(turn_id: int) -> Result:
     """Run a turn that is due. Harmless to repeat: only one worker can claim it."""
-    lease = Turn.objects.claim(turn_id, now=timezone.now())
+    now = timezone.now()
+    lease = Turn.objects.claim(turn_id, now=now)
     if lease is None:
         return Result("not due, or already running")
-    turn = Turn.objects.select_related(
-        "bot__account", "bot__dify_app", "conversation__account", "conversation__inbox"
-    ).get(pk=turn_id)
+    turn, events = _load(turn_id)
+    if turn.started_at != now:
+        answering.close_abandoned(turn)
     recorder = CallRecorder(turn)
     with keeper.kept(lease) as watch:
         try:
-            ending = _begin(turn, lease=lease, watch=watch, recorder=recorder)
+            ending = _begin(
+                turn, events=events, lease=lease, watch=watch, recorder=recorder
+            )
         except LeaseLost:
             result = Result("lost the lease, another worker has it")
         except Exception as err:
-            result = aftermath.settle(turn, lease=lease, err=err)
+            result = aftermath.settle(turn, lease=lease, err=err, about=events)
             # The task raises a fault of ours, once the next attempt is on its way.
             fault = None if isinstance(err, BridgeError) else err
             result = replace(result, fault=fault)
         else:
             following = turns.finish(
-                turn, lease=lease, status=ending.status, reason=ending.reason
+                turn,
+                lease=lease,
+                status=ending.status,
+                reason=ending.reason,
+                about=events,
             )
             result = Result(
                 f"{ending.status}: {ending.reason}",
@@ -128,34 +138,59 @@ def run(turn_id: int) -> Result:
     return replace(result, app_id=recorder.asked_app_id)
 
 
-def show_waiting(turn: Turn) -> None:
-    """Show the typing sign while a turn waits for more messages."""
+def _load(turn_id: int) -> tuple[Turn, list[WebhookEvent]]:
+    """Return a turn with the messages that it is about from here on.
+
+    One that joins it now, to have it begin anew, is none of them: the events are read
+    first, and the turn is made to agree with them.
+    """
+    events = list(
+        WebhookEvent.objects.filter(turn=turn_id).order_by("chatwoot_message_id")
+    )
+    turn = Turn.objects.select_related(
+        "bot__account", "bot__dify_app", "conversation__account", "conversation__inbox"
+    ).get(pk=turn_id)
+    if events:
+        turn.last_message_id = events[-1].chatwoot_message_id or 0
+    return turn, events
+
+
+def show_waiting(turn: Turn, *, on: bool) -> None:
+    """Show the typing sign while a turn waits for more messages, or hide it."""
     bot = turn.bot
     if bot is None or bot.reply_as != ReplyAs.MESSAGE:
         return
     client = ChatwootClient(bot.account)
     if client.can_speak:
-        client.show_typing(turn.conversation.chatwoot_conversation_id, on=True)
+        client.show_typing(turn.conversation.chatwoot_conversation_id, on=on)
 
 
-def _begin(turn: Turn, *, lease: UUID, watch: Watch, recorder: CallRecorder) -> Ending:
-    if turn.bot is None:
-        return Ending(Turn.Status.SKIPPED, Reason.NO_BOT_FOR_INBOX)
-    accounts = ChatwootAccount.objects.filter(pk=turn.bot.account_id)
+def _begin(
+    turn: Turn,
+    *,
+    events: list[WebhookEvent],
+    lease: UUID,
+    watch: Watch,
+    recorder: CallRecorder,
+) -> Ending:
+    # A bot that was deleted meanwhile leaves its customers to the humans.
+    bot = turn.bot or Bot(account=turn.conversation.account, enabled=False)
+    accounts = ChatwootAccount.objects.filter(pk=bot.account_id)
     client = ChatwootClient(
-        turn.bot.account, call_log=recorder, on_refused=accounts.note_refusal
+        bot.account, call_log=recorder, on_refused=accounts.note_refusal
     )
     attempt = Attempt(
         turn=turn,
-        bot=turn.bot,
+        question=context.question(context.messages_of(events)),
+        bot=bot,
         client=client,
         recorder=recorder,
-        typing=Typing(turn, bot=turn.bot, client=client),
+        typing=Typing(turn, bot=bot, client=client),
         lease=lease,
         watch=watch,
     )
     # Somebody may have been shown it while the turn waited for more messages.
-    attempt.typing.is_shown = turn.bot.debounce_s > 0 and turn.attempts <= 1
+    attempt.typing.is_shown = bot.debounce_s > 0 and turn.attempts <= 1
     try:
         return _work(attempt)
     except Interrupted as err:
@@ -171,6 +206,8 @@ def _work(attempt: Attempt) -> Ending:
     turn, bot, client = attempt.turn, attempt.bot, attempt.client
     if turn.attempts > MAX_ATTEMPTS and not turn.handover_reason:
         raise NoAnswer(Reason.INTERNAL_ERROR)
+    if turn.handover_reason and aftermath.is_too_late(turn):
+        return Ending(Turn.Status.FAILED, Reason(turn.handover_reason))
     if not client.can_act:
         raise AccountRefused
     # 1. An earlier attempt may have posted the answer and died before it said so.
@@ -179,22 +216,23 @@ def _work(attempt: Attempt) -> Ending:
     if not turn.handover_reason:
         _check_worth(attempt)
     # 2. Is it still ours to answer?
-    reason = freshness.why_not(turn, bot=bot, client=client)
+    look = freshness.look(turn, bot=bot, client=client)
     if turn.handover_reason:
         _keep(attempt)
-        return _hand_over(attempt, not_ours=reason)
-    if reason is not None:
-        return _not_answered(attempt, reason=reason)
+        return _hand_over(attempt, not_ours=look.why_not)
+    if look.why_not is not None:
+        return _not_answered(attempt, reason=look.why_not, status=look.status)
     if not bot.enabled:
-        return _not_answered(attempt, reason=Reason.BOT_DISABLED)
+        reason = Reason.BOT_DISABLED if turn.bot else Reason.NO_BOT_FOR_INBOX
+        return _not_answered(attempt, reason=reason, status=look.status)
     # 3. Ask.
     attempt.typing.show()
     answered = _ask(attempt)
     attempt.typing.hide()
     # 4. Dify took its time: look again, just before posting.
-    reason = freshness.why_not(turn, bot=bot, client=client)
-    if reason is not None:
-        return _not_answered(attempt, reason=reason)
+    look = freshness.look(turn, bot=bot, client=client)
+    if look.why_not is not None:
+        return _not_answered(attempt, reason=look.why_not, status=look.status)
     missing = _why_no_answer(answered)
     if missing is not None:
         raise NoAnswer(missing)
@@ -225,7 +263,7 @@ def _check_worth(attempt: Attempt) -> None:
             Reason.CHATWOOT_FAILED,
             error="Chatwoot refuses the bot's token. Enter a new one at the account.",
         )
-    if bot.dify_app is None:
+    if bot.dify_app is None or _has_answer(attempt, app=bot.dify_app):
         return
     if bot.dify_app.health == DifyApp.Health.REFUSED:
         raise NoAnswer(
@@ -236,13 +274,20 @@ def _check_worth(attempt: Attempt) -> None:
     slots.check(turn, app=bot.dify_app, now=now)
 
 
-def _not_answered(attempt: Attempt, *, reason: Reason) -> Ending:
+def _has_answer(attempt: Attempt, *, app: DifyApp) -> bool:
+    """Tell whether only the post is left to be done."""
+    turn = attempt.turn
+    if turn.is_first_attempt:
+        return False
+    former = answering.former_run(turn, question=attempt.question, app=app)
+    return former is not None and former.status == PipelineRun.Status.SUCCEEDED
+
+
+def _not_answered(attempt: Attempt, *, reason: Reason, status: str) -> Ending:
     """End the turn; what only the bot can see is for the humans if it is silenced."""
-    left_alone = reason in SILENCED or reason == Reason.BOT_DISABLED
-    if left_alone:
-        status = attempt.turn.conversation.status
-        if hides_from_humans(status=status, bot=attempt.bot):
-            raise NoAnswer(reason)
+    is_silenced = reason in SILENCED | {Reason.BOT_DISABLED, Reason.NO_BOT_FOR_INBOX}
+    if is_silenced and hides_from_humans(status=status, bot=attempt.bot):
+        raise NoAnswer(reason)
     return Ending(Turn.Status.SKIPPED, reason)
 
 
@@ -252,6 +297,7 @@ def _ask(attempt: Attempt) -> PipelineRun:
         raise ConfigurationError("The bot has no Dify app. Choose one at the bot.")
     return answering.answer_for(
         attempt.turn,
+        question=attempt.question,
         bot=attempt.bot,
         app=app,
         recorder=attempt.recorder,
@@ -306,7 +352,12 @@ def _hand_over(attempt: Attempt, *, not_ours: Reason | None) -> Ending:
     """Finish a handover, unless a human was faster."""
     turn = attempt.turn
     if not_ours is None or not_ours in SILENCED:
-        handover.hand_over(turn, bot=attempt.bot, client=attempt.client)
+        handover.hand_over(
+            turn,
+            bot=attempt.bot,
+            client=attempt.client,
+            quietly=not_ours is not None,
+        )
     elif not handover.was_begun(turn):
         # Otherwise it is our own status change, made before a worker died.
         return Ending(Turn.Status.SKIPPED, not_ours)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import Min, Q
 from django.utils import timezone
 
 from bridge_project.lib.errors import (
@@ -129,6 +129,12 @@ def _settle(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
     return False
 
 
+def _first_message_id(turn: Turn) -> int:
+    """The answer is newer than the first message; others may have joined since."""
+    first: int | None = turn.events.aggregate(first=Min("chatwoot_message_id"))["first"]
+    return turn.last_message_id if first is None else first
+
+
 def _in_own_events(message: OutgoingMessage) -> int | None:
     """The bot gets a webhook for its own message, too."""
     conversation, mark = message.turn.conversation, str(message.mark)
@@ -138,7 +144,7 @@ def _in_own_events(message: OutgoingMessage) -> int | None:
             | Q(payload__source_id=mark),
             account=conversation.account_id,
             chatwoot_conversation_id=conversation.chatwoot_conversation_id,
-            chatwoot_message_id__gt=message.turn.last_message_id,
+            chatwoot_message_id__gt=_first_message_id(message.turn),
         )
         .values_list("chatwoot_message_id", flat=True)
         .first()
@@ -148,7 +154,7 @@ def _in_own_events(message: OutgoingMessage) -> int | None:
 def _in_history(message: OutgoingMessage, *, client: ChatwootClient) -> int | None:
     turn, mark = message.turn, str(message.mark)
     history = client.list_messages(
-        turn.conversation.chatwoot_conversation_id, after=turn.last_message_id
+        turn.conversation.chatwoot_conversation_id, after=_first_message_id(turn)
     )
     return next((entry.id for entry in history if entry.mark == mark), None)
 

@@ -29,7 +29,7 @@ MAX_ATTEMPTS = 10
 
 
 def process(event_id: int, *, now: datetime) -> Turn | None:
-    """Process a stored event and return the turn that is to be run, if any.
+    """Process a stored event and return the turn that it began, or ended, if any.
 
     An event that is being processed elsewhere, or was, is left alone. One that cannot
     be processed stays for the sweep and after ten attempts becomes `failed`; a
@@ -47,9 +47,9 @@ def process(event_id: int, *, now: datetime) -> Turn | None:
 
 
 def _lock_received(event_id: int) -> WebhookEvent | None:
+    """Without its account: an account that cannot be read is a failure that counts."""
     return (
-        WebhookEvent.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("account")
+        WebhookEvent.objects.select_for_update(skip_locked=True)
         .filter(pk=event_id, status=WebhookEvent.Status.RECEIVED)
         .first()
     )
@@ -80,7 +80,7 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
     row.conversation = conversation
     _store(row, decision=decision, now=now)
     if decision.reason == Reason.MESSAGE_DELETED and event.message:
-        turns.withdraw(conversation, message_id=event.message.id)
+        return turns.withdraw(conversation, message_id=event.message.id)
     if decision.action not in OWED or bot is None:
         _interrupt(conversation, bot=bot)
         return None

@@ -21,7 +21,7 @@ def take(run: PipelineRun, *, app: DifyApp, now: datetime) -> None:
     """Store a run as running. Raises NoPlace when the app has no place for it."""
     with transaction.atomic():
         limit = _limit(app.pk, locked=True)
-        if _taken(app.pk, now=now) >= limit:
+        if _taken(app.pk, now=now, besides=run.turn_id) >= limit:
             raise NoPlace
         run.save()
 
@@ -34,7 +34,7 @@ def check(turn: Turn, *, app: DifyApp, now: datetime) -> None:
     in_line = Turn.objects.filter(
         queued_for=app, status__in=WAITING, pk__lt=turn.pk
     ).count()
-    if _taken(app.pk, now=now) + in_line >= app.current_limit:
+    if _taken(app.pk, now=now, besides=turn.pk) + in_line >= app.current_limit:
         raise NoPlace
 
 
@@ -49,13 +49,15 @@ def next_in_line(app_id: int, *, now: datetime) -> list[int]:
     return ids
 
 
-def _taken(app_id: int, *, now: datetime) -> int:
-    return PipelineRun.objects.filter(
+def _taken(app_id: int, *, now: datetime, besides: int | None = None) -> int:
+    """Count the places that other turns than `besides` have taken."""
+    running = PipelineRun.objects.filter(
         dify_app=app_id,
         status=PipelineRun.Status.RUNNING,
         turn__status=Turn.Status.RUNNING,
         turn__lease_expires_at__gt=now,
-    ).count()
+    )
+    return running.exclude(turn=besides).count()
 
 
 def _limit(app_id: int, *, locked: bool) -> int:

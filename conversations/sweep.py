@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, ExpressionWrapper, F, OuterRef
 from django.db.models.fields import DurationField
 
@@ -13,6 +14,8 @@ from conversations import mirror, turns
 from conversations.models import Reason, Turn, WebhookEvent
 from conversations.models.event import OWED
 from conversations.models.turn import WAITING
+
+logger = logging.getLogger(__name__)
 
 # What is younger is most likely on its way through Redis.
 GRACE_S = 5
@@ -56,14 +59,17 @@ def give_up_late(*, now: datetime) -> int:
         bot__isnull=False,
         started_at__lt=now - allowed,
     )
-    ids = list(late.values_list("pk", flat=True)[:BATCH])
-    turns_to_end = Turn.objects.filter(pk__in=ids, handover_reason="")
-    given_up = turns_to_end.filter(status__in=WAITING).update(
-        handover_reason=Reason.TOOK_TOO_LONG, attempts=0, next_attempt_at=now
-    )
-    given_up += turns_to_end.filter(
-        status=Turn.Status.RUNNING, interrupt="", posting_at=None
-    ).update(interrupt=Reason.TOOK_TOO_LONG)
+    with transaction.atomic():
+        # Somebody who holds a row is at work on it; the next look is soon.
+        rows = late.select_for_update(skip_locked=True, of=("self",), no_key=True)
+        ids = list(rows.values_list("pk", flat=True)[:BATCH])
+        found = Turn.objects.filter(pk__in=ids)
+        given_up = found.filter(status__in=WAITING).update(
+            handover_reason=Reason.TOOK_TOO_LONG, attempts=0, next_attempt_at=now
+        )
+        given_up += found.filter(
+            status=Turn.Status.RUNNING, interrupt="", posting_at=None
+        ).update(interrupt=Reason.TOOK_TOO_LONG)
     return given_up
 
 
@@ -83,8 +89,15 @@ def _start_forgotten(*, before: datetime) -> list[int]:
     )
     started = []
     for conversation_id in list(waiting):
-        with transaction.atomic():
-            turn = turns.start_waiting(mirror.lock(conversation_id))
+        try:
+            with transaction.atomic():
+                turn = turns.start_waiting(mirror.lock(conversation_id))
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            # One conversation whose account cannot be read must not stop the others.
+            logger.exception("The turn of conversation %s waits", conversation_id)
+            continue
         if turn is not None:
             started.append(turn.pk)
     return started

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from django.utils import timezone
 
@@ -43,9 +44,11 @@ class Sweeper:
         threading.Thread(target=self._sweep_until_stopped, daemon=True).start()
 
     def stop(self) -> None:
-        """Take nothing new."""
+        """Take nothing new, and leave what was not begun to others."""
         self._stopped.set()
         tasks.publisher.without_redis = None
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def sweep(self) -> int:
         """Take what is overdue; return how much of it nobody here is doing yet."""
@@ -60,12 +63,14 @@ class Sweeper:
         if self._stopped.is_set() or key in self._busy:
             return False
         self._busy.add(key)
-        self._pools[work].submit(self._do, work, object_id)
+        with suppress(RuntimeError):  # stopped in this very moment
+            self._pools[work].submit(self._do, work, object_id)
         return True
 
     def wait(self) -> None:
         """Return when all that was taken is done; takes nothing more."""
-        self.stop()
+        self._stopped.set()
+        tasks.publisher.without_redis = None
         for pool in self._pools.values():
             pool.shutdown(wait=True)
 

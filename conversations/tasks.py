@@ -34,9 +34,10 @@ def process_event(event_id: int) -> None:
     if turn is None:
         return
     pause_s = max((turn.next_attempt_at - now).total_seconds(), 0.0)
-    wake_turn(turn.pk, delay_s=pause_s)
-    if pause_s:
-        pipeline.show_waiting(turn)
+    if turn.finished_at is None:
+        wake_turn(turn.pk, delay_s=pause_s)
+    if pause_s and turn.started_at is None:
+        pipeline.show_waiting(turn, on=turn.finished_at is None)
 
 
 @shared_task(ignore_result=True)

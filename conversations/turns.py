@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max, Q
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from conversations import mirror
@@ -94,16 +96,17 @@ def _restart_with(event: WebhookEvent, *, turn: Turn, bot: Bot) -> None:
         return
     if turn.posting_at is not None or turn.interrupt not in ("", NEW_MESSAGE):
         return
-    if turn.events.count() >= MAX_JOINED:
+    sent = turn.outgoing_messages.filter(posted_at=None, attempted_at__isnull=False)
+    if turn.events.count() >= MAX_JOINED or sent.exists():
         return
     _attach([event], turn=turn)
     Turn.objects.filter(pk=turn.pk).update(interrupt=NEW_MESSAGE)
 
 
-def withdraw(conversation: Conversation, *, message_id: int) -> bool:
+def withdraw(conversation: Conversation, *, message_id: int) -> Turn | None:
     """Take back a message that was deleted, unless its turn has begun.
 
-    A turn that has no message left ends as skipped.
+    A turn that has no message left ends as skipped, and is returned.
     """
     turn = (
         Turn.objects.select_for_update(no_key=True)
@@ -117,18 +120,15 @@ def withdraw(conversation: Conversation, *, message_id: int) -> bool:
         action__in=OWED,
     ).update(action=Action.IGNORE, reason=Reason.MESSAGE_DELETED, turn=None)
     if not gone or turn is None:
-        return bool(gone)
+        return None
     newest = turn.events.aggregate(newest=Max("chatwoot_message_id"))["newest"]
     if newest is not None:
         Turn.objects.filter(pk=turn.pk).update(last_message_id=newest)
-        return True
-    Turn.objects.filter(pk=turn.pk, status__in=JOINABLE).update(
-        status=Turn.Status.SKIPPED,
-        reason=Reason.MESSAGE_DELETED,
-        finished_at=timezone.now(),
-        queued_for=None,
-    )
-    return True
+        return None
+    turn.status, turn.reason = Turn.Status.SKIPPED, Reason.MESSAGE_DELETED
+    turn.finished_at, turn.queued_for = timezone.now(), None
+    turn.save(update_fields=["status", "reason", "finished_at", "queued_for"])
+    return turn
 
 
 def finish(
@@ -138,11 +138,14 @@ def finish(
     status: Turn.Status,
     reason: Reason,
     error: str = "",
+    about: Iterable[WebhookEvent] | None = None,
 ) -> Turn | None:
     """End a run's turn for good and return the turn that follows it, if any.
 
-    Does nothing when the lease is lost: whoever holds it now will end the turn. Nor
-    when the contact was erased meanwhile, and the turn with it.
+    It ends for the messages that the run was `about`; one that joined it later, to have
+    it begin anew, gets the turn that follows. Does nothing when the lease is lost:
+    whoever holds it now will end the turn. Nor when the contact was erased meanwhile,
+    and the turn with it.
     """
     with transaction.atomic(), suppress(Conversation.DoesNotExist):
         conversation = mirror.lock(turn.conversation_id)
@@ -154,6 +157,11 @@ def finish(
             lease=None,
             lease_expires_at=None,
         )
+        if ended and about is not None:
+            seen = [event.pk for event in about]
+            WebhookEvent.objects.filter(turn=turn).exclude(pk__in=seen).update(
+                turn=None
+            )
         return start_waiting(conversation) if ended else None
     return None
 
@@ -221,9 +229,10 @@ def _attach(events: list[WebhookEvent], *, turn: Turn) -> None:
     if not events:
         return
     newest = max(event.chatwoot_message_id or 0 for event in events)
-    if newest > turn.last_message_id:
-        turn.last_message_id = newest
-        turn.save(update_fields=["last_message_id"])
+    turn.last_message_id = max(newest, turn.last_message_id)
+    Turn.objects.filter(pk=turn.pk).update(
+        last_message_id=Greatest("last_message_id", newest)
+    )
     for event in events:
         event.turn = turn
     WebhookEvent.objects.filter(pk__in=[event.pk for event in events]).update(turn=turn)

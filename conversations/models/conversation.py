@@ -101,6 +101,8 @@ class Conversation(models.Model):
     )
     # When the slow sweep last asked Chatwoot whether it is still there.
     checked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When `idle` last looked whether it is to be ended.
+    idle_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("first seen"), default=timezone.now)
     updated_at = models.DateTimeField(_("last seen"), auto_now=True)
 

@@ -39,7 +39,8 @@ class DifyConversation(models.Model):
     )
     app = models.ForeignKey(
         DifyApp,
-        on_delete=models.CASCADE,
+        # Without the app's key nothing could be deleted in Dify any more.
+        on_delete=models.PROTECT,
         related_name="conversations",
         verbose_name=_("Dify app"),
     )
