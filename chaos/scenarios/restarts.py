@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 
 from chaos.breaker import breaking
 from chaos.proxy import in_front_of
@@ -23,7 +24,7 @@ def run(world: World) -> None:
     with stack.second("worker") as worker, stack.second("web") as web:
         _wait_for(world, web.url)
         with in_front_of([stack.web, web.url]) as proxy:
-            world.sandbox.set(bridge_url=proxy)
+            world.sandbox.set(bridge_url=proxy.url)
             customers = world.crowd.come(turns // 3)
             lines = [
                 (one, world.chance.choice(("", "", "/slow 4")))
@@ -50,6 +51,10 @@ def run(world: World) -> None:
     world.remarks.append(
         f"{workers.count} restarts of a worker, {webs.count} of a web process"
     )
+    world.remarks += [
+        f"the proxy answered 502 to {count} webhooks: {why}"
+        for why, count in Counter(proxy.lost).items()
+    ]
 
 
 def _restart(process: Second) -> None:
