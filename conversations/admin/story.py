@@ -20,10 +20,12 @@ from conversations.admin.event import message_of
 from conversations.models import (
     OutgoingMessage,
     PipelineRun,
+    Reason,
     Turn,
     UpstreamCall,
     WebhookEvent,
 )
+from conversations.outcomes import NEW_MESSAGE, SHUTDOWN
 
 
 class MessageView:
@@ -66,6 +68,18 @@ class RunView:
             "paused": gettext("waits for a human"),
         }
         return names.get(self.run.outcome, self.run.outcome) or NOTHING
+
+    @property
+    def stopped_because(self) -> str:
+        """Why the bridge gave the run up, in words; "" if it did not."""
+        if self.run.status != PipelineRun.Status.STOPPED:
+            return ""
+        reasons = {
+            NEW_MESSAGE: gettext("the customer wrote again"),
+            SHUTDOWN: gettext("the worker was stopped; another one went on"),
+            **dict(Reason.choices),
+        }
+        return str(reasons.get(self.run.error_code, self.run.error_code))
 
     @property
     def cost(self) -> str:

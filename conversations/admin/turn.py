@@ -136,6 +136,7 @@ def _story(turn: Turn) -> dict[str, object]:
         "is_waiting": turn.status in {Turn.Status.RETRYING, Turn.Status.UNKNOWN},
         "time_to_answer": elapsed(turn.created_at, turn.finished_at),
         "bot_link": admin_link(turn.bot),
+        "waits_for": admin_link(turn.queued_for) if turn.queued_for_id else "",
         "conversation_link": conversation_link(turn.conversation),
         "conversation_state": conversation_badge(turn.conversation),
         "chatwoot_link": chatwoot_link(turn.conversation),

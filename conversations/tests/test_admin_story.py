@@ -37,6 +37,7 @@ from conversations.models import (
 )
 from conversations.tests.admin_rows import make_turns_with_everything
 from conversations.tests.factories import (
+    app_of,
     make_bot,
     make_conversation,
     make_event,
@@ -222,3 +223,27 @@ def test_number_in_a_search(text: str, number: int | None) -> None:
 
 def test_a_free_run_costs_nothing_rather_than_a_dash() -> None:
     assert RunView(PipelineRun(pk=1, total_price=None)).cost == "–"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("new_message", "the customer wrote again"),
+        ("shutdown", "the worker was stopped; another one went on"),
+        ("human_has_taken_over", "a human has answered since"),
+    ],
+)
+def test_says_why_the_bridge_stopped_a_run(
+    admin_client: Client, code: str, words: str
+) -> None:
+    bot = make_bot()
+    turn = make_turn(make_conversation(bot), bot, queued_for=app_of(bot))
+    PipelineRun.objects.create(
+        turn=turn, last_message_id=1, status="stopped", error_code=code
+    )
+
+    page = admin_client.get(admin_url(turn)).content.decode()
+
+    assert f"Stopped because: {words}" in page
+    assert "Waits for a place at" in page
