@@ -26,7 +26,13 @@ from conversations.models import (
     PipelineRun,
     Turn,
 )
-from conversations.outcomes import LEASE_LOST, SHUTDOWN, Interrupted, LeaseLost
+from conversations.outcomes import (
+    LEASE_LOST,
+    SHUTDOWN,
+    Interrupted,
+    LeaseLost,
+    NoPlace,
+)
 from dify_api import app_info
 from dify_api.client import DifyClient
 from dify_api.failures import (
@@ -157,7 +163,6 @@ class _Ask:
         """Ask, and leave the outcome in the run's row."""
         self._recorder.run = self._run
         try:
-            self._take_place()
             if not self._parameters_are_fresh():
                 self._read_parameters()
             self._shape_inputs()
@@ -219,6 +224,9 @@ class _Ask:
         """The row is there before Dify is called, so that a killed worker is seen."""
         self._watch.check()
         self._run.status = PipelineRun.Status.RUNNING
+        if self._has_place:
+            self._run.save()
+            return
         slots.take(self._run, app=self._app, now=timezone.now())
         self._has_place = True
         self._recorder.asked_app_id = self._app.pk
@@ -278,11 +286,10 @@ class _Ask:
         )
 
     def _ask(self, *, dify_conversation_id: str = "", user: str = "") -> DifyReply:
-        self._watch.check()
         run = self._run
         run.dify_user = user or self._bot.dify_user(self._conversation)
         run.dify_conversation_id = dify_conversation_id
-        run.save()
+        self._take_place()
         return self._client.run(
             query=run.query,
             inputs=run.inputs,
@@ -394,7 +401,7 @@ class _Ask:
 
     def _end_badly(self, err: Exception) -> None:
         """Store why the run has no answer, and stop it in Dify if nobody waits."""
-        if not self._has_place:
+        if isinstance(err, NoPlace | Interrupted) and not self._has_place:
             return
         cause = self._watch.cause if isinstance(err, RunAborted) else ""
         if isinstance(err, Interrupted):

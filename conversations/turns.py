@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
@@ -138,7 +138,7 @@ def finish(
     status: Turn.Status,
     reason: Reason,
     error: str = "",
-    about: Iterable[WebhookEvent] | None = None,
+    about: Iterable[WebhookEvent],
 ) -> Turn | None:
     """End a run's turn for good and return the turn that follows it, if any.
 
@@ -157,12 +157,10 @@ def finish(
             lease=None,
             lease_expires_at=None,
         )
-        if ended and about is not None:
-            seen = [event.pk for event in about]
-            WebhookEvent.objects.filter(turn=turn).exclude(pk__in=seen).update(
-                turn=None
-            )
-        return start_waiting(conversation) if ended else None
+        if not ended:
+            return None
+        joined = turn.events.exclude(pk__in=[event.pk for event in about])
+        return start_waiting(conversation, and_also=joined)
     return None
 
 
@@ -204,9 +202,14 @@ def postpone(
     return False
 
 
-def start_waiting(conversation: Conversation) -> Turn | None:
+def start_waiting(
+    conversation: Conversation, *, and_also: QuerySet[WebhookEvent] | None = None
+) -> Turn | None:
     """Start the turn of messages that arrived while another was being answered."""
-    waiting = list(WebhookEvent.objects.waiting_for_turn(conversation.pk))
+    events = WebhookEvent.objects.waiting_for_turn(conversation.pk)
+    if and_also is not None:
+        events = events.union(and_also)
+    waiting = sorted(events, key=lambda event: event.chatwoot_message_id or 0)
     if not waiting:
         return None
     if Turn.objects.unfinished().filter(conversation=conversation).exists():
