@@ -25,6 +25,7 @@ from conversations.models import (
     DifyConversation,
     PipelineRun,
     Turn,
+    WebhookEvent,
 )
 from conversations.outcomes import (
     LEASE_LOST,
@@ -111,6 +112,25 @@ def former_run(turn: Turn, *, question: str, app: DifyApp) -> PipelineRun | None
     may_go_on = last.error_code in CUT_OFF and bool(last.dify_task_id)
     is_answer = last.status == PipelineRun.Status.SUCCEEDED
     return last if is_answer or may_go_on else None
+
+
+def answered(turn: Turn, events: list[WebhookEvent]) -> list[WebhookEvent]:
+    """Return the messages that the turn's answer answers.
+
+    Others may have joined after Dify was asked: the answer was lost on its way, and
+    turned out to have arrived.
+    """
+    runs = PipelineRun.objects.filter(turn=turn, status=PipelineRun.Status.SUCCEEDED)
+    asked = runs.order_by("pk").values_list("query", flat=True).last()
+    if asked is None or asked == context.question(context.messages_of(events)):
+        return events
+    told = []
+    for event in events:
+        part = context.question(context.messages_of([event]))
+        if asked == part or asked.startswith(f"{part}\n\n"):
+            told.append(event)
+            asked = asked.removeprefix(part).removeprefix("\n\n")
+    return told
 
 
 def close_abandoned(turn: Turn) -> int:

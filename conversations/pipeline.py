@@ -48,7 +48,7 @@ from conversations.outcomes import (
 from dify_api.models import DifyApp
 from dify_api.payloads import Outcome
 
-# More than retries ever make: such a turn kills its workers.
+# More than retries ever make.
 MAX_ATTEMPTS = 12
 
 
@@ -122,12 +122,13 @@ def run(turn_id: int) -> Result:
             fault = None if isinstance(err, BridgeError) else err
             result = replace(result, fault=fault)
         else:
+            is_answered = ending.status == Turn.Status.ANSWERED
             following = turns.finish(
                 turn,
                 lease=lease,
                 status=ending.status,
                 reason=ending.reason,
-                about=events,
+                about=answering.answered(turn, events) if is_answered else events,
             )
             result = Result(
                 f"{ending.status}: {ending.reason}",
@@ -204,10 +205,12 @@ def _begin(
 def _work(attempt: Attempt) -> Ending:
     """Do what the turn needs next. Raises what `aftermath` sorts out."""
     turn, bot, client = attempt.turn, attempt.bot, attempt.client
-    if turn.attempts > MAX_ATTEMPTS and not turn.handover_reason:
-        raise NoAnswer(Reason.INTERNAL_ERROR)
-    if turn.handover_reason and aftermath.is_too_late(turn):
-        return Ending(Turn.Status.FAILED, Reason(turn.handover_reason))
+    if turn.attempts > MAX_ATTEMPTS:
+        # It kills its workers.
+        if not turn.handover_reason:
+            raise NoAnswer(Reason.INTERNAL_ERROR)
+        if aftermath.is_too_late(turn):
+            return Ending(Turn.Status.FAILED, Reason(turn.handover_reason))
     if not client.can_act:
         raise AccountRefused
     # 1. An earlier attempt may have posted the answer and died before it said so.

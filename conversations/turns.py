@@ -96,15 +96,14 @@ def _restart_with(event: WebhookEvent, *, turn: Turn, bot: Bot) -> None:
         return
     if turn.posting_at is not None or turn.interrupt not in ("", NEW_MESSAGE):
         return
-    sent = turn.outgoing_messages.filter(posted_at=None, attempted_at__isnull=False)
-    if turn.events.count() >= MAX_JOINED or sent.exists():
+    if turn.events.count() >= MAX_JOINED or turn.outgoing_messages.exists():
         return
     _attach([event], turn=turn)
     Turn.objects.filter(pk=turn.pk).update(interrupt=NEW_MESSAGE)
 
 
 def withdraw(conversation: Conversation, *, message_id: int) -> Turn | None:
-    """Take back a message that was deleted, unless its turn has begun.
+    """Take back a message that was deleted, unless its answer was on its way.
 
     A turn that has no message left ends as skipped, and is returned.
     """
@@ -113,6 +112,8 @@ def withdraw(conversation: Conversation, *, message_id: int) -> Turn | None:
         .filter(conversation=conversation, status__in=JOINABLE, handover_reason="")
         .first()
     )
+    if turn is not None and turn.outgoing_messages.exists():
+        turn = None
     gone = WebhookEvent.objects.filter(
         Q(turn=None) | Q(turn=turn),
         conversation=conversation,
