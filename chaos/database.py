@@ -50,6 +50,10 @@ class Database:
         rows = self._rows(_UNDONE, {"unfinished": list(UNFINISHED)})
         return int(next(iter(rows[0].values())))
 
+    def events(self) -> int:
+        """How many webhooks were stored."""
+        return self._count("SELECT count(*) AS found FROM conversations_webhookevent")
+
     def running(self, *, conversation_ids: Sequence[int]) -> int:
         """How many Dify runs are under way in those conversations."""
         rows = self._rows(

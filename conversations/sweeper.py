@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
 # Events are decided in milliseconds, turns wait for Dify.
-EVENTS_AT_ONCE = 4
+EVENTS_AT_ONCE = 16
 TURNS_AT_ONCE = 200
 
 
