@@ -149,7 +149,9 @@ def _after_interruption(turn: Turn, err: Interrupted) -> Next:
         return Next(0.0, handover_reason=Reason.TOOK_TOO_LONG)
     if err.cause not in (NEW_MESSAGE, SHUTDOWN):
         logger.info("Turn %s was interrupted: %s", turn.pk, err.cause)
-    return Next(0.0, handover_reason=turn.handover_reason, counts=False)
+    # Who has just written again may write more.
+    more = turn.bot.debounce_s if turn.bot and err.cause == NEW_MESSAGE else 0
+    return Next(float(more), handover_reason=turn.handover_reason, counts=False)
 
 
 def _until_deadline(turn: Turn, pause_s: float) -> float:

@@ -6,6 +6,7 @@ import logging
 from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from bridge_project.lib.redact import cut
@@ -22,6 +23,7 @@ from conversations.models import (
     WebhookEvent,
 )
 from conversations.models.event import OWED
+from conversations.turns import MAX_JOINED
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +83,12 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
     _store(row, decision=decision, now=now)
     if decision.reason == Reason.MESSAGE_DELETED and event.message:
         return turns.withdraw(conversation, message_id=event.message.id)
-    if decision.action not in OWED or bot is None:
+    if bot is None:
+        return None
+    if decision.action not in OWED:
         _interrupt(conversation, bot=bot)
+        if status_before and status_before not in bot.speak_in_statuses:
+            return _take_back(conversation, bot=bot, now=now)
         return None
     hands_over = decision.action == Action.HAND_OVER
     return turns.add_message(
@@ -94,10 +100,45 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
     )
 
 
-def _interrupt(conversation: Conversation, *, bot: Bot | None) -> None:
+def _take_back(conversation: Conversation, *, bot: Bot, now: datetime) -> Turn | None:
+    """Owe an answer to what is unanswered in a conversation that the bot has again.
+
+    Whoever sets it back to pending expects the bot to go on, and nobody else sees it.
+    What a human answered, or what is too old, the decision leaves alone.
+    """
+    if conversation.status not in bot.speak_in_statuses:
+        return None
+    open_ends = [Turn.Status.SKIPPED, Turn.Status.HANDED_OVER, Turn.Status.FAILED]
+    answered = conversation.turns.filter(status=Turn.Status.ANSWERED)
+    newest = answered.aggregate(newest=Max("last_message_id"))["newest"] or 0
+    rows = (
+        WebhookEvent.objects.filter(
+            Q(turn=None) | Q(turn__status__in=open_ends),
+            conversation=conversation,
+            name="message_created",
+            status=WebhookEvent.Status.PROCESSED,
+            chatwoot_message_id__gt=max(newest, conversation.last_human_message_id),
+        )
+        .exclude(payload={})
+        .order_by("-chatwoot_message_id")[:MAX_JOINED]
+    )
+    for row in rows:
+        decision = decide(
+            parse_event(row.payload),
+            conversation=conversation,
+            bot=bot,
+            known=_known(row),
+            now=now,
+        )
+        if decision.action in OWED:
+            row.turn = None
+            row.save(update_fields=["turn"])
+            _store(row, decision=decision, now=now)
+    return turns.start_waiting(conversation)
+
+
+def _interrupt(conversation: Conversation, *, bot: Bot) -> None:
     """Have a run given up whose answer nobody wants any more."""
-    if bot is None:
-        return
     reason = why_no_longer(
         situation_of(conversation),
         turn_message_id=conversation.last_customer_message_id,

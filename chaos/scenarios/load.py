@@ -28,6 +28,6 @@ def run(world: World) -> None:
     say(f"   the worker was killed {breaker.count} times; waiting for the rest")
     world.recover(patience_s=RECOVERY_PATIENCE_S, since=breaker.last_at)
     world.remarks.append(
-        f"{world.database.events()} events, {count} messages of {people} conversations, "
-        f"{breaker.count} kills"
+        f"{world.database.events()} events, {count} messages of {people} "
+        f"conversations, {breaker.count} kills"
     )

@@ -204,3 +204,69 @@ def test_the_bot_answers_again_with_its_memory_once_it_has_the_conversation_back
 
     assert run_until_done(back, most=1) == ("answered", "answered")
     assert platforms.asked[0]["conversation_id"] == "dify-conversation-1"
+
+
+# --- Given back with something still unanswered ---------------------------------------
+
+
+def given_back(hears: Hears) -> None:
+    pending = {"id": 133, "status": "pending", "updated_at": time.time() + 1}
+    hears("conversation_updated_status", **pending)
+
+
+@pytest.fixture
+def taken(turn: Turn, hears: Hears, platforms: Platforms) -> Turn:
+    """A human opened the conversation before the bot had answered."""
+    hears("conversation_status_changed_open", id=133, updated_at=time.time())
+    platforms.chatwoot_shows(status="open")
+    pipeline.run(turn.pk)
+    platforms.chatwoot_shows()
+    assert ended(turn) == ("skipped", "status_not_allowed")
+    return turn
+
+
+@pytest.mark.usefixtures("taken")
+def test_answers_what_is_unanswered_when_it_has_the_conversation_back(
+    platforms: Platforms, hears: Hears
+) -> None:
+    platforms.dify_answers(*answer_events("Back again"))
+
+    given_back(hears)
+
+    assert run_until_done(Turn.objects.latest("pk"), most=1)[0] == "answered"
+    assert [post["content"] for post in platforms.posted] == ["Back again"]
+
+
+@pytest.mark.usefixtures("taken")
+def test_answers_also_what_was_said_while_the_humans_had_it(
+    conversation: Conversation, hears: Hears
+) -> None:
+    hears("message_created_incoming_text", id=9002, conversation={"status": "open"})
+
+    given_back(hears)
+
+    back = Turn.objects.latest("pk")
+    numbers = back.events.values_list("chatwoot_message_id", flat=True)
+    assert sorted(numbers) == [9001, 9002]
+    assert back.last_message_id == 9002
+
+
+@pytest.mark.usefixtures("taken")
+def test_leaves_alone_what_a_human_has_answered(hears: Hears) -> None:
+    hears("message_created_outgoing_user", id=9050, conversation={"status": "open"})
+
+    given_back(hears)
+
+    assert Turn.objects.count() == 1
+
+
+def test_answers_nothing_twice_when_it_has_the_conversation_back(
+    turn: Turn, hears: Hears, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events("Hello"))
+    pipeline.run(turn.pk)
+    hears("conversation_status_changed_open", id=133, updated_at=time.time())
+
+    given_back(hears)
+
+    assert Turn.objects.count() == 1
