@@ -7,6 +7,7 @@ first. A contact that was merged into another one is erased under the other's nu
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -38,6 +39,38 @@ class _RunGoesOn(Exception):
     """A worker holds a turn of the contact's."""
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What is here of a contact, for whoever is about to erase it."""
+
+    names: list[str]
+    counts: Counter[str]
+
+
+def stored(account: ChatwootAccount, contact_id: int) -> Stored:
+    """Look what is stored of a contact; changes nothing."""
+    conversations = Conversation.objects.filter(
+        account=account, chatwoot_contact_id=contact_id
+    )
+    ids = conversations.values("pk")
+    numbers = conversations.values("chatwoot_conversation_id")
+    events = WebhookEvent.objects.filter(account=account)
+    counts = Counter(
+        conversations=conversations.count(),
+        turns=Turn.objects.filter(conversation__in=ids).count(),
+        events=events.filter(chatwoot_conversation_id__in=numbers).count()
+        + _events_without_conversation(account.pk, contact_id).count(),
+        dify_conversations=DifyConversation.objects.filter(
+            conversation__in=ids
+        ).count(),
+    )
+    names = conversations.exclude(contact_name="").order_by("contact_name")
+    return Stored(
+        names=list(names.values_list("contact_name", flat=True).distinct()),
+        counts=+counts,
+    )
+
+
 def request(account: ChatwootAccount, contact_id: int, *, by: str) -> Erasure:
     """Want a contact erased; `carry_on` does it. An open wish is not repeated."""
     wish, _made = Erasure.objects.get_or_create(
@@ -47,6 +80,12 @@ def request(account: ChatwootAccount, contact_id: int, *, by: str) -> Erasure:
         defaults={"requested_by": by[:150]},
     )
     return wish
+
+
+def open_wish(account: ChatwootAccount, contact_id: int) -> Erasure | None:
+    """Return the contact's newest erasure that is not done."""
+    wishes = Erasure.objects.filter(account=account, chatwoot_contact_id=contact_id)
+    return wishes.exclude(status=Erasure.Status.DONE).order_by("-pk").first()
 
 
 def unfinished() -> list[int]:
@@ -88,7 +127,8 @@ def _erase_here(wish: Erasure, *, now: datetime) -> None:
         if not ids:
             break
     with transaction.atomic():
-        removed = removal.remove_events(_events_without_conversation(wish))
+        events = _events_without_conversation(wish.account_id, wish.chatwoot_contact_id)
+        removed = removal.remove_events(events)
         _count(wish, Counter(events=removed))
     _note_erased(wish, now=now)
 
@@ -160,16 +200,17 @@ def _some_events(wish: Erasure, conversation: Conversation) -> QuerySet[WebhookE
     return WebhookEvent.objects.filter(pk__in=list(ids))
 
 
-def _events_without_conversation(wish: Erasure) -> QuerySet[WebhookEvent]:
+def _events_without_conversation(
+    account_id: int, contact_id: int
+) -> QuerySet[WebhookEvent]:
     """Return what Chatwoot told about the contact alone.
 
     No index finds it by the payload; that of the conversation leaves few to look at.
     """
-    contact_id = wish.chatwoot_contact_id
     return WebhookEvent.objects.filter(
         Q(name__in=CONTACT_EVENTS, payload__id=contact_id)
         | Q(name="webwidget_triggered", payload__contact__id=contact_id),
-        account=wish.account_id,
+        account=account_id,
         chatwoot_conversation_id=None,
     )
 

@@ -7,8 +7,8 @@ from chaos.world import World, say
 
 TITLE = "many events, the worker killed every 5 s"
 KILL_EVERY_S = 5.0
-# Chatwoot reports each message and what it changes: about five events a message.
-MESSAGES, SHORT_MESSAGES = 2500, 75
+# Chatwoot reports each message and what it changes: three or four events a message.
+MESSAGES, SHORT_MESSAGES = 3000, 75
 PEOPLE, SHORT_PEOPLE = 2000, 60
 TALK_S, SHORT_TALK_S = 160.0, 16.0
 RECOVERY_PATIENCE_S = 1200

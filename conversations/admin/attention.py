@@ -141,8 +141,12 @@ def _unhealthy() -> Iterator[Alarm]:
     for app in DifyApp.objects.exclude(
         health__in=[DifyApp.Health.OK, DifyApp.Health.UNKNOWN]
     ):
+        refused = gettext(
+            "Dify app “%(name)s”: Dify refuses the key. Its customers go to the humans."
+        )
+        failing = gettext("Dify app “%(name)s”: %(health)s.")
         yield Alarm(
-            gettext("Dify app “%(name)s”: %(health)s.")
+            (refused if app.health == DifyApp.Health.REFUSED else failing)
             % {"name": app, "health": app.get_health_display()},
             admin_url(app),
             "key_off",
@@ -151,14 +155,16 @@ def _unhealthy() -> Iterator[Alarm]:
         health__in=[Health.OK, Health.UNKNOWN]
     ):
         yield Alarm(
-            gettext("Chatwoot account “%(name)s”: %(health)s.")
+            _trouble(account)
             % {"name": account, "health": account.get_health_display()},
             admin_url(account),
             "key_off",
         )
     for account in ChatwootAccount.objects.exclude(admin_token_refused_at=None):
         yield Alarm(
-            gettext("Chatwoot account “%(name)s”: administrator's token refused.")
+            gettext(
+                "Chatwoot account “%(name)s”: Chatwoot refuses the administrator token."
+            )
             % {"name": account},
             admin_url(account),
             "key_off",
@@ -173,6 +179,22 @@ def _unhealthy() -> Iterator[Alarm]:
             admin_url(account),
             "lock_open",
         )
+
+
+def _trouble(account: ChatwootAccount) -> str:
+    """Say what it means for the customers; more stands on the account's page."""
+    if account.health != Health.REFUSED:
+        return gettext("Chatwoot account “%(name)s”: %(health)s.")
+    if account.admin_token and account.admin_token_refused_at is None:
+        return gettext(
+            "Chatwoot account “%(name)s”: Chatwoot refuses the bot token. Its "
+            "customers go to the humans."
+        )
+    return gettext(
+        "Chatwoot account “%(name)s”: Chatwoot refuses the bot token, and without an "
+        "administrator token that works nobody is handed over. Look after the pending "
+        "conversations in Chatwoot yourself."
+    )
 
 
 def _undeletable() -> Iterator[Alarm]:

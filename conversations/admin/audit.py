@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
+    NOTHING,
     ReadOnlyAdmin,
     admin_link,
-    json_block,
     moment,
-    shortened,
 )
+from bridge_project.lib.types import JsonValue
 from conversations.admin.base import conversation_link, number_in
+from conversations.admin.erasure import KIND_NAMES
 from conversations.admin.filters import DropdownFilter
-from conversations.models import AuditEntry
+from conversations.models import AuditEntry, ConversationStatus, DifyConversation
+
+# In the order in which they are told.
+DETAIL_NAMES: Mapping[str, str | Promise] = {
+    "chatwoot_contact_id": _("contact"),
+    "erasure": _("report"),
+    "bot": _("bot"),
+    "status": _("new status"),
+    "idle_hours": _("hours without a message"),
+    "dify_app": _("Dify app"),
+    "dify_conversation": _("conversation in Dify"),
+    "reason": _("because"),
+    "was_there": _("was still in Dify"),
+    "counts": _("deleted"),
+}
+# Numbers of rows and contacts.
+_NUMBERS = frozenset({"chatwoot_contact_id", "erasure", "bot", "dify_app"})
+_CHOICES: Mapping[str, Mapping[str, str | Promise]] = {
+    "status": dict(ConversationStatus.choices),
+    "reason": dict(DifyConversation.End.choices),
+}
 
 
 @admin.register(AuditEntry)
@@ -29,6 +55,12 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     list_filter = (("verb", DropdownFilter), "created_at", "account")
     ordering = ("-created_at", "-id")
     sortable_by = ()
+    list_before_template = "admin/conversations/list_note.html"
+    list_note = _(
+        "What was done to conversations, contacts and stored data. Changes of settings "
+        "(accounts, Dify apps, bots, retention, users) stand in the history of each: "
+        "open it and press “History”."
+    )
     search_fields = ("actor",)
     search_help_text = _("Who did it, or a conversation's number")
     fields = (
@@ -58,12 +90,16 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
 
     @admin.display(description=_("details"))
     def summary(self, entry: AuditEntry) -> str:
-        parts = (f"{name}: {value}" for name, value in entry.details.items())
-        return shortened(", ".join(parts))
+        pairs = details_in_words(entry)
+        return "; ".join(f"{name}: {value}" for name, value in pairs) or NOTHING
 
     @admin.display(description=_("details"))
-    def all_details(self, entry: AuditEntry) -> SafeString:
-        return json_block(entry.details)
+    def all_details(self, entry: AuditEntry) -> SafeString | str:
+        pairs = details_in_words(entry)
+        if not pairs:
+            return NOTHING
+        items = format_html_join("", "<li>{}: {}</li>", pairs)
+        return format_html('<ul class="bridge-list">{}</ul>', items)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
         return super().get_queryset(request).select_related("account", "conversation")
@@ -84,3 +120,27 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
                 False,
             )
         return queryset.filter(actor__iexact=text), False
+
+
+def details_in_words(entry: AuditEntry) -> list[tuple[str, str]]:
+    """Return the details by name, whom it was about first."""
+    order = list(DETAIL_NAMES)
+    names = sorted(
+        entry.details,
+        key=lambda name: order.index(name) if name in order else len(order),
+    )
+    return [
+        (str(DETAIL_NAMES.get(name, name)), _in_words(name, entry.details[name]))
+        for name in names
+    ]
+
+
+def _in_words(name: str, value: JsonValue) -> str:
+    if isinstance(value, dict):
+        counts = (f"{KIND_NAMES.get(kind, kind)} {n}" for kind, n in value.items())
+        return ", ".join(counts) or NOTHING
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if name in _NUMBERS:
+        return f"#{value}"
+    return str(_CHOICES.get(name, {}).get(str(value), value))

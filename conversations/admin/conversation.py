@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -22,7 +23,7 @@ from bridge_project.lib.admin_base import (
     moment,
 )
 from conversations import erasure, pauses
-from conversations.admin import confirm
+from conversations.admin import confirm, paused
 from conversations.admin.base import (
     action_badge,
     chatwoot_link,
@@ -70,7 +71,7 @@ class ConversationAdmin(StoryAdmin[Conversation]):
 
     @admin.display(description=_("bot"))
     def bot_is(self, conversation: Conversation) -> SafeString:
-        return _pause_badge(conversation)
+        return _pause_badge(is_paused=getattr(conversation, "is_paused", False))
 
     @admin.display(description=_("contact"))
     def contact(self, conversation: Conversation) -> str:
@@ -119,11 +120,23 @@ class ConversationAdmin(StoryAdmin[Conversation]):
     ) -> None:
         done, left = _switch(queryset, pauses.resume, by=request.user.get_username())
         text = ngettext(
-            "The bot answers the next message in %(count)d conversation.",
-            "The bot answers the next message in %(count)d conversations.",
+            "The bot may speak again in %(count)d conversation. It answers only while "
+            "the status is “pending”: set that in Chatwoot if it is another one.",
+            "The bot may speak again in %(count)d conversations. It answers only while "
+            "the status is “pending”: set that in Chatwoot if it is another one.",
             done,
         )
         self._tell(request, text, done=done, left=left)
+        still = len(paused.paused_among(queryset.all()))
+        if still:
+            text = ngettext(
+                "In %(count)d conversation a label or an attribute in Chatwoot keeps "
+                "the bot silent all the same; the conversation's page says which.",
+                "In %(count)d conversations a label or an attribute in Chatwoot keeps "
+                "the bot silent all the same; the conversation's page says which.",
+                still,
+            )
+            self.message_user(request, text % {"count": still}, messages.WARNING)
 
     def _tell(self, request: HttpRequest, text: str, *, done: int, left: int) -> None:
         if done:
@@ -192,6 +205,14 @@ class ConversationAdmin(StoryAdmin[Conversation]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         return super().get_queryset(request).select_related("account", "inbox")
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Note which rows of the page are paused, without a look at the bot for each."""
+        changelist = super().get_changelist_instance(request)
+        found = paused.paused_among(changelist.result_list)
+        for row in changelist.result_list:
+            row.is_paused = row.pk in found
+        return changelist
+
     def get_search_results(
         self,
         request: HttpRequest,
@@ -220,15 +241,17 @@ def _switch(
     return sum(changed), len(changed) - sum(changed)
 
 
-def _pause_badge(conversation: Conversation) -> SafeString:
-    if conversation.paused:
+def _pause_badge(*, is_paused: bool) -> SafeString:
+    if is_paused:
         return badge(gettext("paused"), tone="warn")
     return format_html("{}", NOTHING)
 
 
 def _contact(conversation: Conversation) -> str:
-    number = conversation.chatwoot_contact_id
-    return conversation.contact_name or (NOTHING if number is None else f"#{number}")
+    name, number = conversation.contact_name, conversation.chatwoot_contact_id
+    if number is None:
+        return name or NOTHING
+    return f"{name} (#{number})" if name else f"#{number}"
 
 
 def _assignee(conversation: Conversation) -> str:
@@ -240,11 +263,13 @@ def _assignee(conversation: Conversation) -> str:
 
 
 def _story(conversation: Conversation) -> dict[str, object]:
+    why_paused = paused.why_paused(conversation, bot=paused.bot_of(conversation))
     return {
         "conversation": conversation,
         "title": gettext("Conversation %(number)s") % {"number": conversation},
         "state": conversation_badge(conversation),
-        "paused": _pause_badge(conversation) if conversation.paused else "",
+        "paused": _pause_badge(is_paused=True) if why_paused else "",
+        "why_paused": why_paused,
         "contact": _contact(conversation),
         "assignee": _assignee(conversation),
         "inbox_link": admin_link(conversation.inbox),

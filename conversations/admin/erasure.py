@@ -37,6 +37,9 @@ KIND_NAMES: Mapping[str, str | Promise] = {
     "calls": _("upstream calls"),
     "outgoing_messages": _("outgoing messages"),
     "dify_conversations": _("Dify conversations"),
+    "payloads_emptied": _("webhooks emptied"),
+    "turns_emptied": _("turns emptied"),
+    "conversations_emptied": _("conversations without names by now"),
 }
 SHOWN = 50
 
@@ -91,6 +94,8 @@ class ErasureAdmin(ReadOnlyAdmin[Erasure]):
 
     @admin.display(description=_("still in Dify"))
     def left(self, erasure: Erasure) -> str:
+        if erasure.erased_here_at is None:
+            return gettext("not looked at yet")
         return str(getattr(erasure, "in_dify", NOTHING))
 
     @admin.display(description=_("deleted here"))
@@ -107,6 +112,8 @@ class ErasureAdmin(ReadOnlyAdmin[Erasure]):
     @admin.display(description=_("still in Dify"))
     def still_in_dify(self, erasure: Erasure) -> SafeString | str:
         """List what Dify has not proven to have forgotten, and why."""
+        if erasure.erased_here_at is None:
+            return gettext("Not looked at yet: that comes after the erasure here.")
         rows = erasure.dify_conversations.filter(deleted_at=None)[: SHOWN + 1]
         if not rows:
             return gettext("Nothing that we know of.")

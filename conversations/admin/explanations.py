@@ -92,7 +92,9 @@ REASONS: Mapping[str, Promise] = {
     Reason.STATUS_NOT_ALLOWED: _(
         "The conversation was in a status in which this bot stays silent; normally it "
         "speaks only in “pending”. Set the conversation to “pending” in Chatwoot to "
-        "give it back to the bot, or allow further statuses at the bot."
+        "give it back to the bot: it then answers what is still unanswered, unless a "
+        "human has replied since or the message is older than the bot's limit. Or "
+        "allow further statuses at the bot."
     ),
     Reason.HUMAN_HAS_TAKEN_OVER: _(
         "A human agent has answered the customer since, and a human wins. The bot "
@@ -102,13 +104,16 @@ REASONS: Mapping[str, Promise] = {
     Reason.HUMAN_IS_ASSIGNED: _(
         "A human agent is assigned, and this bot is set to be silent then. A pending "
         "conversation was opened for the humans, with a note. To give it back to the "
-        "bot, remove the assignee and set the status to “pending”."
+        "bot, remove the assignee, then set the status to “pending”: the bot answers "
+        "what is still unanswered, unless a human has replied since or the message is "
+        "older than the bot's limit."
     ),
     Reason.PAUSED: _(
         "The bot is paused in this conversation: here in the admin, or by a label or "
         "attribute in Chatwoot. A pending conversation was opened for the humans, with "
-        "a note. Take the pause away and set the status to “pending” to have the bot "
-        "answer again."
+        "a note. Take the pause away, then set the status to “pending”: the bot "
+        "answers what is still unanswered, unless a human has replied since or the "
+        "message is older than the bot's limit."
     ),
     Reason.MESSAGE_DELETED: _(
         "The message was deleted in Chatwoot. If the bot had not begun to answer it, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +21,16 @@ class RetentionAdmin(BridgeAdmin[Retention]):
     list_display_links = ("account",)
     sortable_by = ()
     ordering = ("account__name", "pk")
+    list_before_template = "admin/conversations/list_note.html"
+    list_note = format_lazy(
+        _(
+            "An account without a row here has the defaults: webhooks as received are "
+            "kept for {payload_days} days, events and runs with their texts for "
+            "{history_days} days. A row sets other limits for its account."
+        ),
+        payload_days=Retention().payload_days,
+        history_days=Retention().history_days,
+    )
     fieldsets = (
         (
             None,

@@ -120,6 +120,8 @@ def post_badge(post: OutgoingMessage, *, is_over: bool) -> SafeString:
     """Return how far the post got."""
     if post.posted_at:
         return badge(gettext("posted"), tone="good")
+    if is_over and post.attempted_at is None:
+        return badge(gettext("not posted"), tone="warn")
     if is_over:
         return badge(gettext("not known whether it arrived"), tone="warn")
     return badge(gettext("being posted"), tone="busy")

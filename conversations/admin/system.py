@@ -58,6 +58,9 @@ class UserAdmin(BridgeAdmin[User], DjangoUserAdmin):  # type: ignore[type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    # Unfold's, which are empty, hide Django's. Everybody logs in with a password, so
+    # the choice to have none is left out.
+    add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None

@@ -23,10 +23,28 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Say whom; deleting wants to be confirmed."""
-        parser.add_argument("account", metavar="ACCOUNT_KEY")
-        parser.add_argument("contact_id", metavar="CONTACT_ID", type=int)
         parser.add_argument(
-            "--yes", action="store_true", help="Do it; nothing comes back."
+            "account",
+            metavar="ACCOUNT_KEY",
+            help=(
+                "The account's key, as at the end of its webhook address: …/KEY. The "
+                "page of the Chatwoot account in the admin shows it."
+            ),
+        )
+        parser.add_argument(
+            "contact_id",
+            metavar="CONTACT_ID",
+            type=int,
+            help=(
+                "Chatwoot's number of the contact. The admin shows it in the list and "
+                "on the page of the contact's conversations."
+            ),
+        )
+        parser.add_argument(
+            "--yes",
+            action="store_true",
+            help="Do it; nothing comes back. Without it the command only tells what "
+            "it would delete.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -41,18 +59,38 @@ class Command(BaseCommand):
         contact_id = options["contact_id"]
         if contact_id < 1:
             raise CommandError("Contacts have numbers from 1 on.")
-        if not options["yes"]:
-            raise CommandError(
-                f"This deletes for good what is stored of contact #{contact_id} of "
-                f"“{account}”. Repeat the command with --yes to do it."
-            )
-        by = f"command ({getpass.getuser()})"
-        wish = erasure.request(account, contact_id, by=by)
+        wish = self._wish(account, contact_id, is_confirmed=options["yes"])
         wish = erasure.carry_on(wish.pk, now=timezone.now())
         if wish.status == Erasure.Status.WAITING_FOR_DIFY:
             deletion.delete_due(now=timezone.now())
             wish = erasure.carry_on(wish.pk, now=timezone.now())
         self._report(wish)
+
+    def _wish(
+        self, account: ChatwootAccount, contact_id: int, *, is_confirmed: bool
+    ) -> Erasure:
+        """Want it erased if there is something, and the operator has seen what."""
+        found = erasure.stored(account, contact_id)
+        if not found.counts:
+            # Here it is erased already; Dify has not proven it yet.
+            wish = erasure.open_wish(account, contact_id)
+            if wish is not None:
+                return wish
+            raise CommandError(
+                f"Nothing of contact #{contact_id} is stored for this account; nothing "
+                "was done."
+            )
+        if not is_confirmed:
+            names = ", ".join(found.names) or "no name"
+            self.stdout.write(f"Contact #{contact_id} of “{account}”: {names}")
+            for kind, count in sorted(found.counts.items()):
+                self.stdout.write(f"{kind}: {count}")
+            raise CommandError(
+                "This would be deleted for good, with all that hangs on it, here and "
+                "in Dify. Repeat the command with --yes to do it."
+            )
+        by = f"command ({getpass.getuser()})"
+        return erasure.request(account, contact_id, by=by)
 
     def _report(self, wish: Erasure) -> None:
         for kind, count in sorted(wish.counts.items()):
