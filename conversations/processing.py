@@ -12,7 +12,13 @@ from django.utils import timezone
 from bridge_project.lib.redact import cut
 from chatwoot_api.payloads import parse_event
 from conversations import deletion, mirror, turns
-from conversations.decisions import Decision, decide, situation_of, why_no_longer
+from conversations.decisions import (
+    Decision,
+    Situation,
+    decide,
+    situation_of,
+    why_no_longer,
+)
 from conversations.models import (
     Action,
     Bot,
@@ -68,10 +74,10 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
         _store(row, decision=decision, now=now)
         return None
     conversation = mirror.locked(row.account, number=event.conversation.id)
-    status_before = conversation.status
+    before = situation_of(conversation)
     mirror.apply(event, to=conversation)
     bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
-    _forget_if_resolved(status_before, conversation=conversation, bot=bot)
+    _forget_if_resolved(before.status, conversation=conversation, bot=bot)
     decision = decide(
         event,
         conversation=conversation,
@@ -86,10 +92,7 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
     if bot is None:
         return None
     if decision.action not in OWED:
-        _interrupt(conversation, bot=bot)
-        if status_before and status_before not in bot.speak_in_statuses:
-            return _take_back(conversation, bot=bot, now=now)
-        return None
+        return _follow(conversation, before=before, bot=bot, now=now)
     hands_over = decision.action == Action.HAND_OVER
     return turns.add_message(
         row,
@@ -100,14 +103,27 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
     )
 
 
+def _follow(
+    conversation: Conversation, *, before: Situation, bot: Bot, now: datetime
+) -> Turn | None:
+    """Stop a run whose answer is no longer wanted, or go on where the bot may again."""
+    newest = conversation.last_customer_message_id
+    reason = why_no_longer(situation_of(conversation), turn_message_id=newest, bot=bot)
+    if reason is not None:
+        Turn.objects.interrupt_running(conversation.pk, cause=reason)
+        return None
+    was_ours = why_no_longer(before, turn_message_id=newest, bot=bot) is None
+    if was_ours or not before.status:
+        return None
+    return _take_back(conversation, bot=bot, now=now)
+
+
 def _take_back(conversation: Conversation, *, bot: Bot, now: datetime) -> Turn | None:
     """Owe an answer to what is unanswered in a conversation that the bot has again.
 
-    Whoever sets it back to pending expects the bot to go on, and nobody else sees it.
-    What a human answered, or what is too old, the decision leaves alone.
+    Whoever gives it back expects the bot to go on, and nobody else sees it. What a
+    human answered is left alone, and so is what the bot could only hand over again.
     """
-    if conversation.status not in bot.speak_in_statuses:
-        return None
     open_ends = [Turn.Status.SKIPPED, Turn.Status.HANDED_OVER, Turn.Status.FAILED]
     answered = conversation.turns.filter(status=Turn.Status.ANSWERED)
     newest = answered.aggregate(newest=Max("last_message_id"))["newest"] or 0
@@ -130,22 +146,11 @@ def _take_back(conversation: Conversation, *, bot: Bot, now: datetime) -> Turn |
             known=_known(row),
             now=now,
         )
-        if decision.action in OWED:
+        if decision.action == Action.ANSWER:
             row.turn = None
             row.save(update_fields=["turn"])
             _store(row, decision=decision, now=now)
     return turns.start_waiting(conversation)
-
-
-def _interrupt(conversation: Conversation, *, bot: Bot) -> None:
-    """Have a run given up whose answer nobody wants any more."""
-    reason = why_no_longer(
-        situation_of(conversation),
-        turn_message_id=conversation.last_customer_message_id,
-        bot=bot,
-    )
-    if reason is not None:
-        Turn.objects.interrupt_running(conversation.pk, cause=reason)
 
 
 def _known(row: WebhookEvent) -> Reason | None:

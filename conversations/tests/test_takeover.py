@@ -247,7 +247,7 @@ def test_answers_also_what_was_said_while_the_humans_had_it(
 
     back = Turn.objects.latest("pk")
     numbers = back.events.values_list("chatwoot_message_id", flat=True)
-    assert sorted(numbers) == [9001, 9002]
+    assert sorted(number or 0 for number in numbers) == [9001, 9002]
     assert back.last_message_id == 9002
 
 
@@ -266,6 +266,38 @@ def test_answers_nothing_twice_when_it_has_the_conversation_back(
     platforms.dify_answers(*answer_events("Hello"))
     pipeline.run(turn.pk)
     hears("conversation_status_changed_open", id=133, updated_at=time.time())
+
+    given_back(hears)
+
+    assert Turn.objects.count() == 1
+
+
+@pytest.mark.usefixtures("taken")
+def test_answers_once_it_is_given_back_and_unassigned_in_any_order(
+    hears: Hears, conversation: Conversation
+) -> None:
+    Bot.objects.update(yields_to_assignee=True)
+    conversation.refresh_from_db()
+    Conversation.objects.update(assignee_kind="user", chatwoot_assignee_id=2)
+
+    hears(
+        "conversation_updated_assignee",
+        id=133,
+        status="pending",
+        updated_at=time.time() + 1,
+    )
+    assert Turn.objects.count() == 1
+    given_back(hears)
+
+    assert Turn.objects.count() == 2
+    assert Turn.objects.latest("pk").handover_reason == ""
+
+
+@pytest.mark.usefixtures("taken")
+def test_does_not_hand_over_again_what_was_just_given_back(
+    hears: Hears,
+) -> None:
+    Bot.objects.update(max_message_age_s=0)
 
     given_back(hears)
 
