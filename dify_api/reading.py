@@ -15,7 +15,8 @@ MAX_COUNT = 2**53
 def malformed(what: str) -> DifyUnexpectedReply:
     """Return the error for a success whose body is not what was agreed."""
     return DifyUnexpectedReply(
-        f"Dify answered success, but {what}. Is the address really that of a Dify API?",
+        f"Dify answered success, but {clean_text(what)}. Is the address really that "
+        "of a Dify API?",
         service="dify",
     )
 

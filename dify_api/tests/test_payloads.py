@@ -16,6 +16,7 @@ from dify_api.payloads import (
     parse_info,
     parse_parameters,
 )
+from dify_api.reading import malformed
 from dify_api.stored import parse_message, parse_run
 from dify_api.tests import recorded
 
@@ -260,3 +261,10 @@ def test_files_are_sent_by_id_or_address() -> None:
         "transfer_method": "remote_url",
         "url": "https://x/y",
     }
+
+
+def test_an_error_that_quotes_dify_can_be_stored() -> None:
+    error = malformed("the status is “\x00\ud800”")
+
+    assert "\x00" not in str(error)
+    str(error).encode()
