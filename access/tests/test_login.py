@@ -48,6 +48,11 @@ def test_the_sixth_try_is_refused_even_with_the_right_password(client: Client) -
     assert response.headers["Retry-After"] == "900"
     assert "Too many failed logins" in response.content.decode()
     assert "refused for 15 minutes" in response.content.decode()
+    for command in (
+        'make manage ARGS="axes_reset_username NAME"',
+        "manage.py axes_reset_username NAME",
+    ):
+        assert command in response.content.decode()
     assert client.get(reverse("admin:index")).status_code == 302
 
 

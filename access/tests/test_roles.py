@@ -337,3 +337,35 @@ def test_an_administrator_configures() -> None:
     changed = saved("chatwoot_api.chatwootaccount", shop.pk)
     assert changed.bot_token == "another-token"
     assert changed.webhook_secret == "a-secret-of-this-test"
+
+
+def test_an_administrator_adds_a_colleague() -> None:
+    client = logged_in(ADMINISTRATOR)
+    password = "a long enough password"
+    form = client.get(page("auth.user", "add")).content.decode()
+    for name in ("username", "password1", "password2"):
+        assert f'name="{name}"' in form, name
+
+    added = client.post(
+        page("auth.user", "add"),
+        {"username": "olga", "password1": password, "password2": password},
+    )
+
+    olga = User.objects.get(username="olga")
+    change = page("auth.user", "change", olga.pk)
+    assert added["Location"] == change
+    assert olga.check_password(password)
+    client.post(
+        change,
+        {
+            "username": "olga",
+            "is_active": "on",
+            "is_staff": "on",
+            "groups": [str(Group.objects.get(name=OPERATOR).pk)],
+            "date_joined_0": "2026-01-01",
+            "date_joined_1": "00:00:00",
+        },
+    )
+    olga.refresh_from_db()
+    assert olga.is_staff
+    assert [group.name for group in olga.groups.all()] == [OPERATOR]

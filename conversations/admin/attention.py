@@ -140,7 +140,7 @@ def _overdue() -> Iterator[Alarm]:
 def _unhealthy() -> Iterator[Alarm]:
     for app in DifyApp.objects.exclude(
         health__in=[DifyApp.Health.OK, DifyApp.Health.UNKNOWN]
-    ):
+    ).order_by("name", "pk"):
         refused = gettext(
             "Dify app “%(name)s”: Dify refuses the key. Its customers go to the humans."
         )
@@ -153,7 +153,7 @@ def _unhealthy() -> Iterator[Alarm]:
         )
     for account in ChatwootAccount.objects.exclude(
         health__in=[Health.OK, Health.UNKNOWN]
-    ):
+    ).order_by("name", "pk"):
         yield Alarm(
             _trouble(account)
             % {"name": account, "health": account.get_health_display()},

@@ -137,7 +137,8 @@ def details_in_words(entry: AuditEntry) -> list[tuple[str, str]]:
 
 def _in_words(name: str, value: JsonValue) -> str:
     if isinstance(value, dict):
-        counts = (f"{KIND_NAMES.get(kind, kind)} {n}" for kind, n in value.items())
+        kinds = sorted(value.items())
+        counts = (f"{KIND_NAMES.get(kind, kind)} {count}" for kind, count in kinds)
         return ", ".join(counts) or NOTHING
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")

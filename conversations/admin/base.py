@@ -130,6 +130,20 @@ def elapsed(start: datetime | None, end: datetime | None) -> str:
     return timesince(start, end)
 
 
+def time_to_answer(turn: Turn) -> str:
+    """Return how long the customer waited for the answer, if there was one."""
+    if turn.status != Turn.Status.ANSWERED:
+        return NOTHING
+    return elapsed(turn.created_at, turn.finished_at)
+
+
+def run_took(run: PipelineRun) -> str:
+    """Return how long the run took, by our own clock where Dify did not say it."""
+    if run.duration_ms is None:
+        return elapsed(run.started_at, run.finished_at)
+    return seconds(run.duration_ms)
+
+
 def number_in(text: str) -> int | None:
     """Return the number that somebody searches for, with or without a `#`."""
     digits = text.strip().removeprefix("#")

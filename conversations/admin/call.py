@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
+    NOTHING,
     ReadOnlyAdmin,
     admin_link,
     moment,
@@ -16,6 +17,7 @@ from bridge_project.lib.admin_base import (
     text_block,
 )
 from conversations.admin.base import conversation_link, number_in, seconds
+from conversations.admin.error_words import error_words
 from conversations.admin.story import call_badge
 from conversations.models import UpstreamCall
 
@@ -73,7 +75,7 @@ class UpstreamCallAdmin(ReadOnlyAdmin[UpstreamCall]):
         "call",
         "http",
         "took",
-        "error_code",
+        "error_in_words",
         "conversation",
         "of_turn",
     )
@@ -90,7 +92,7 @@ class UpstreamCallAdmin(ReadOnlyAdmin[UpstreamCall]):
         "path",
         "http",
         "took",
-        "error_code",
+        "error_in_words",
         "sent",
         "received",
         "of_turn",
@@ -117,6 +119,10 @@ class UpstreamCallAdmin(ReadOnlyAdmin[UpstreamCall]):
     @admin.display(description=_("took"))
     def took(self, call: UpstreamCall) -> str:
         return seconds(call.duration_ms)
+
+    @admin.display(description=_("error"))
+    def error_in_words(self, call: UpstreamCall) -> str:
+        return error_words(call.error_code) or NOTHING
 
     @admin.display(description=_("sent"))
     def sent(self, call: UpstreamCall) -> SafeString:

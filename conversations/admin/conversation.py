@@ -28,9 +28,9 @@ from conversations.admin.base import (
     action_badge,
     chatwoot_link,
     conversation_badge,
-    elapsed,
     event_badge,
     number_in,
+    time_to_answer,
     turn_badge,
 )
 from conversations.models import Conversation, Turn, WebhookEvent
@@ -206,7 +206,7 @@ class ConversationAdmin(StoryAdmin[Conversation]):
         return super().get_queryset(request).select_related("account", "inbox")
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """Note which rows of the page are paused, without a look at the bot for each."""
+        """Note which rows of the page are paused."""
         changelist = super().get_changelist_instance(request)
         found = paused.paused_among(changelist.result_list)
         for row in changelist.result_list:
@@ -308,7 +308,7 @@ def _turns(conversation: Conversation) -> list[dict[str, object]]:
             "link": admin_link(turn, text=gettext("Turn %(id)s") % {"id": turn.pk}),
             "state": turn_badge(turn),
             "bot": admin_link(turn.bot),
-            "took": elapsed(turn.created_at, turn.finished_at),
+            "took": time_to_answer(turn),
         }
         for turn in rows
     ]

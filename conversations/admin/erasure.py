@@ -74,7 +74,8 @@ class ErasureAdmin(ReadOnlyAdmin[Erasure]):
 
     @admin.display(description=_("state"))
     def state(self, erasure: Erasure) -> SafeString:
-        return badge(erasure.get_status_display(), tone=ERASURE_TONES[erasure.status])
+        text = erasure.get_status_display()
+        return badge(text, tone=ERASURE_TONES[erasure.status])
 
     @admin.display(description=_("account"))
     def account_link(self, erasure: Erasure) -> SafeString:

@@ -192,8 +192,8 @@ EVENT_STATES: Mapping[str, Promise] = {
 
 TURN_STATES: Mapping[str, Promise] = {
     Turn.Status.COLLECTING: _(
-        "Waiting for a worker to take it, within seconds; longer while the bot waits "
-        "for more messages, or for a free place at a busy Dify app."
+        "Waiting for a worker to take it, within seconds. If it takes minutes, no "
+        "worker is running."
     ),
     Turn.Status.RUNNING: _("Dify is being asked, or the answer is being posted."),
     Turn.Status.RETRYING: _(

@@ -20,9 +20,10 @@ from conversations.admin.base import (
     conversation_link,
     number_in,
     run_badge,
-    seconds,
+    run_took,
     turn_link,
 )
+from conversations.admin.error_words import run_error_words
 from conversations.admin.story import CallView, RunView
 from conversations.models import PipelineRun
 
@@ -39,7 +40,7 @@ class PipelineRunAdmin(StoryAdmin[PipelineRun]):
         "asked",
         "took",
         "total_tokens",
-        "error_code",
+        "error_in_words",
         "of_turn",
     )
     list_display_links = ("number", "started")
@@ -72,7 +73,11 @@ class PipelineRunAdmin(StoryAdmin[PipelineRun]):
 
     @admin.display(description=_("took"))
     def took(self, run: PipelineRun) -> str:
-        return seconds(run.duration_ms)
+        return run_took(run)
+
+    @admin.display(description=_("error"))
+    def error_in_words(self, run: PipelineRun) -> str:
+        return run_error_words(run) or NOTHING
 
     @admin.display(description=_("turn"))
     def of_turn(self, run: PipelineRun) -> SafeString:

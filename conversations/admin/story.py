@@ -15,17 +15,16 @@ from bridge_project.lib.admin_base import (
     json_block,
 )
 from chatwoot_api.payloads import Attachment
-from conversations.admin.base import run_badge, seconds
+from conversations.admin.base import run_badge, run_took, seconds
+from conversations.admin.error_words import ABORTED, error_words, run_error_words
 from conversations.admin.event import message_of
 from conversations.models import (
     OutgoingMessage,
     PipelineRun,
-    Reason,
     Turn,
     UpstreamCall,
     WebhookEvent,
 )
-from conversations.outcomes import NEW_MESSAGE, SHUTDOWN
 
 
 class MessageView:
@@ -55,7 +54,7 @@ class RunView:
         self.app = admin_link(run.dify_app)
         self.state = run_badge(run)
         self.inputs = json_block(run.inputs)
-        self.took = seconds(run.duration_ms)
+        self.took = run_took(run)
         self.first_event = seconds(run.first_event_ms)
         self.first_text = seconds(run.first_text_ms)
 
@@ -74,12 +73,12 @@ class RunView:
         """Why the bridge gave the run up, in words; "" if it did not."""
         if self.run.status != PipelineRun.Status.STOPPED:
             return ""
-        reasons = {
-            NEW_MESSAGE: gettext("the customer wrote again"),
-            SHUTDOWN: gettext("the worker was stopped; another one went on"),
-            **dict(Reason.choices),
-        }
-        return str(reasons.get(self.run.error_code, self.run.error_code))
+        return run_error_words(self.run)
+
+    @property
+    def error(self) -> str:
+        """What failed, in words."""
+        return error_words(self.run.error_code)
 
     @property
     def cost(self) -> str:
@@ -135,10 +134,13 @@ class CallView:
         self.service = call.service.capitalize()
         self.took = seconds(call.duration_ms)
         self.status = call_badge(call)
+        self.error = "" if call.error_code in ABORTED else error_words(call.error_code)
 
 
 def call_badge(call: UpstreamCall) -> SafeString:
     """Return the HTTP status as a label; red where the call failed."""
+    if call.error_code in ABORTED:
+        return badge(gettext("stopped by the bridge"), tone="calm")
     if call.http_status is None:
         return badge(gettext("no answer"), tone="bad")
     failed = bool(call.error_code) or call.http_status >= 400

@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -14,14 +16,14 @@ from conversations.admin.base import (
     chatwoot_link,
     conversation_badge,
     conversation_link,
-    elapsed,
     number_in,
+    time_to_answer,
     turn_badge,
 )
 from conversations.admin.explanations import REASONS, TURN_STATES
 from conversations.admin.filters import DropdownFilter
 from conversations.admin.story import CallView, MessageView, PostView, RunView
-from conversations.models import Turn, WebhookEvent
+from conversations.models import Reason, Turn, WebhookEvent
 
 # Counted for the rows of the page alone; a join would group the whole table.
 _MESSAGE_COUNT = (
@@ -87,7 +89,7 @@ class TurnAdmin(StoryAdmin[Turn]):
 
     @admin.display(description=_("time to answer"))
     def time_to_answer(self, turn: Turn) -> str:
-        return elapsed(turn.created_at, turn.finished_at)
+        return time_to_answer(turn)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Turn]:
         return (
@@ -117,10 +119,29 @@ class TurnAdmin(StoryAdmin[Turn]):
 def why(turn: Turn) -> list[str]:
     """Say how the turn stands and why, in sentences."""
     sentences = [str(TURN_STATES[turn.status])]
+    if turn.status == Turn.Status.COLLECTING:
+        sentences = [_what_it_waits_for(turn)]
     reason = turn.reason or turn.handover_reason
     if reason and turn.status != Turn.Status.ANSWERED:
         sentences.append(str(REASONS.get(reason, reason)))
     return sentences
+
+
+def _what_it_waits_for(turn: Turn) -> str:
+    """Say which of the three it is: a place, more messages, a worker."""
+    if turn.queued_for is not None:
+        return gettext(
+            "Waiting for a free place at the Dify app “%(app)s”, which runs as many at "
+            "once as it may. It goes on by itself."
+        ) % {"app": turn.queued_for}
+    waits = turn.next_attempt_at > timezone.now()
+    if waits and turn.bot is not None and turn.bot.debounce_s:
+        until = localtime(turn.next_attempt_at).strftime("%H:%M:%S")
+        return gettext(
+            "Waiting until %(until)s for more messages of the customer, as the bot is "
+            "set, to answer them together."
+        ) % {"until": until}
+    return str(TURN_STATES[turn.status])
 
 
 def _story(turn: Turn) -> dict[str, object]:
@@ -132,9 +153,11 @@ def _story(turn: Turn) -> dict[str, object]:
         "turn": turn,
         "title": gettext("Turn %(id)s") % {"id": turn.pk},
         "state": turn_badge(turn),
+        # An answered turn's badge says it already.
+        "reason": ("" if turn.reason == Reason.ANSWERED else turn.get_reason_display()),
         "why": why(turn),
         "is_waiting": turn.status in {Turn.Status.RETRYING, Turn.Status.UNKNOWN},
-        "time_to_answer": elapsed(turn.created_at, turn.finished_at),
+        "time_to_answer": time_to_answer(turn),
         "bot_link": admin_link(turn.bot),
         "waits_for": admin_link(turn.queued_for) if turn.queued_for_id else "",
         "conversation_link": conversation_link(turn.conversation),

@@ -15,7 +15,7 @@ class Erasure(models.Model):
     class Status(models.TextChoices):
         """How far it is."""
 
-        WANTED = "wanted", _("wanted")
+        WANTED = "wanted", _("requested")
         WAITING_FOR_DIFY = "waiting_for_dify", _("erased here, not yet in Dify")
         DONE = "done", _("done")
 

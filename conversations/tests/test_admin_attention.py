@@ -54,6 +54,18 @@ def test_a_healthy_bridge_has_no_alarms(admin_client: Client) -> None:
     assert context["steps"] == []
 
 
+def test_the_all_clear_does_not_speak_for_what_was_handed_over(
+    admin_client: Client,
+) -> None:
+    bot = make_bot()
+    make_turn(make_conversation(bot, status="open"), bot, status="handed_over")
+
+    page = admin_client.get(reverse("admin:index")).content.decode()
+
+    assert "Nothing in the bridge needs repair." in page
+    assert "no customer waits" not in page
+
+
 def test_failed_turns_and_events_are_alarms(admin_client: Client) -> None:
     bot = make_bot()
     make_turn(make_conversation(bot), bot, status=Turn.Status.FAILED)
@@ -87,11 +99,18 @@ def test_what_lies_about_is_an_alarm(admin_client: Client) -> None:
 
 def test_refused_keys_and_open_doors_are_alarms(admin_client: Client) -> None:
     make_app(name="Returns", health=DifyApp.Health.REFUSED)
+    make_app(name="Orders", health=DifyApp.Health.FAILING)
     make_account(name="Lab", allow_unsigned=True, health="refused")
+    make_account(name="Shop", health="refused", admin_token="", account_id=3)
 
     assert [alarm.text for alarm in alarms(admin_client)] == [
-        "Dify app “Returns”: token refused.",
-        "Chatwoot account “Lab”: token refused.",
+        "Dify app “Orders”: fails.",
+        "Dify app “Returns”: Dify refuses the key. Its customers go to the humans.",
+        "Chatwoot account “Lab”: Chatwoot refuses the bot token. Its customers go to "
+        "the humans.",
+        "Chatwoot account “Shop”: Chatwoot refuses the bot token, and without an "
+        "administrator token that works nobody is handed over. Look after the pending "
+        "conversations in Chatwoot yourself.",
         "Chatwoot account “Lab” accepts webhooks from anybody. Enter the webhook "
         "secret and switch that off.",
     ]

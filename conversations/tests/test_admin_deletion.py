@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from conversations import deletion
+from bridge_project.lib.admin_base import admin_url
+from conversations import audit, deletion
 from conversations.admin.erasure import ERASURE_TONES, KIND_NAMES
 from conversations.models import (
     AuditEntry,
@@ -68,12 +69,71 @@ def test_pausing_and_resuming(admin_client: Client, conversation: Conversation) 
     )
     assert "The bot is paused here." in page.content.decode()
 
-    press(admin_client, CONVERSATIONS, "resume_bot", conversation.pk)
+    resumed = press(admin_client, CONVERSATIONS, "resume_bot", conversation.pk)
 
     conversation.refresh_from_db()
     assert not conversation.paused
+    assert told(resumed)[-1] == (
+        "The bot may speak again in 1 conversation. It answers only while the status "
+        "is “pending”: set that in Chatwoot if it is another one."
+    )
     entries = AuditEntry.objects.order_by("pk").values_list("actor", "verb")
     assert list(entries) == [("admin", "paused"), ("admin", "resumed")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"labels": ["bot-paused"]}, "The bot is paused by the label “bot-paused”."),
+        (
+            {"custom_attributes": {"bot_paused": True}},
+            "The bot is paused by the custom attribute “bot_paused”.",
+        ),
+        ({"paused": True}, "The bot is paused here."),
+    ],
+)
+def test_each_way_to_pause_is_seen_and_named(
+    admin_client: Client, bot: Bot, changed: dict[str, object], sentence: str
+) -> None:
+    conversation = make_conversation(bot, **changed)
+    other = make_conversation(bot, chatwoot_conversation_id=134, labels=["vip"])
+
+    listed = admin_client.get(reverse(CONVERSATIONS)).context["cl"].result_list
+    page = admin_client.get(admin_url(conversation))
+    calm = admin_client.get(admin_url(other))
+
+    assert {row.pk: row.is_paused for row in listed} == {
+        conversation.pk: True,
+        other.pk: False,
+    }
+    (told_why,) = page.context["why_paused"]
+    assert told_why.startswith(sentence)
+    assert ">paused</span>" in page.content.decode()
+    assert calm.context["why_paused"] == []
+    assert ">paused</span>" not in calm.content.decode()
+
+
+def test_letting_the_bot_speak_says_what_else_silences_it(
+    admin_client: Client, bot: Bot
+) -> None:
+    conversation = make_conversation(bot, paused=True, labels=["bot-paused"])
+
+    response = press(admin_client, CONVERSATIONS, "resume_bot", conversation.pk)
+
+    assert told(response)[-1].startswith("In 1 conversation a label or an attribute")
+
+
+def test_the_contact_is_shown_with_its_number(admin_client: Client, bot: Bot) -> None:
+    named = make_conversation(bot)
+    nameless = make_conversation(bot, chatwoot_conversation_id=134, contact_name="")
+
+    listed = admin_client.get(reverse(CONVERSATIONS)).content.decode()
+
+    assert "misty-harbor-412 (#640)" in listed
+    assert admin_client.get(admin_url(named)).context["contact"] == (
+        "misty-harbor-412 (#640)"
+    )
+    assert admin_client.get(admin_url(nameless)).context["contact"] == "#640"
 
 
 def test_who_may_change_conversations_may_pause(
@@ -237,6 +297,7 @@ def test_the_report_lists_what_is_still_in_dify(
         chatwoot_contact_id=640,
         requested_by="anna",
         status=Erasure.Status.WAITING_FOR_DIFY,
+        erased_here_at=timezone.now(),
         counts={"conversations": 2, "turns": 7},
     )
     DifyConversation.objects.update(erasure=wish, delete_error="Dify is <away>")
@@ -263,12 +324,75 @@ def test_the_report_lists_what_is_still_in_dify(
     assert admin_client.get(all_of_it).context["cl"].result_count == 2
 
 
+def test_a_report_does_not_speak_of_dify_before_anybody_looked(
+    admin_client: Client, bot: Bot
+) -> None:
+    wish = Erasure.objects.create(
+        account=bot.account, chatwoot_contact_id=640, requested_by="anna"
+    )
+
+    page = admin_client.get(admin_url(wish)).content.decode()
+    listed = admin_client.get(
+        reverse("admin:conversations_erasure_changelist")
+    ).content.decode()
+
+    assert "Not looked at yet" in page
+    assert "Nothing that we know of" not in page
+    assert ">requested</span>" in page
+    assert "not looked at yet" in listed
+
+
+def test_audit_details_are_words_and_name_the_contact_first(
+    admin_client: Client, bot: Bot
+) -> None:
+    entry = audit.record(
+        AuditEntry.Verb.ERASED_CONTACT,
+        actor="anna",
+        account=bot.account,
+        counts={"events": 31, "dify_conversations": 2},
+        erasure=3,
+        chatwoot_contact_id=640,
+    )
+    audit.record(
+        AuditEntry.Verb.DELETED_IN_DIFY,
+        account=bot.account,
+        reason="by_operator",
+        was_there=True,
+    )
+
+    page = admin_client.get(admin_url(entry)).content.decode()
+    listed = admin_client.get(
+        reverse("admin:conversations_auditentry_changelist")
+    ).content.decode()
+
+    assert (
+        "<li>contact: #640</li><li>report: #3</li>"
+        "<li>deleted: Dify conversations 2, events 31</li>" in page
+    )
+    assert (
+        "contact: #640; report: #3; deleted: Dify conversations 2, events 31" in listed
+    )
+    assert "because: an operator deleted it; was still in Dify: yes" in listed
+    assert "press “History”" in listed
+
+
 def test_each_state_has_a_badge_and_each_kind_a_name() -> None:
     assert set(ERASURE_TONES) == set(Erasure.Status.values)
     assert set(KIND_NAMES) >= {"conversations", "dify_conversations", "events"}
 
 
 # --- Retention ---
+
+
+def test_the_list_of_limits_tells_the_defaults(admin_client: Client) -> None:
+    page = admin_client.get(
+        reverse("admin:conversations_retention_changelist")
+    ).content.decode()
+
+    assert (
+        "webhooks as received are kept for 30 days, events and runs with their texts "
+        "for 180 days." in page
+    )
 
 
 def test_limits_are_set_for_an_account(admin_client: Client, bot: Bot) -> None:

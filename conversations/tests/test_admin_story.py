@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import translation
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.timezone import localtime
 
-from bridge_project.lib.admin_base import admin_url
+from bridge_project.lib.admin_base import admin_url, badge
 from bridge_project.lib.types import JsonObject
 from conversations.admin.base import (
     ACTION_TONES,
@@ -33,6 +36,7 @@ from conversations.models import (
     PipelineRun,
     Reason,
     Turn,
+    UpstreamCall,
     WebhookEvent,
 )
 from conversations.tests.admin_rows import make_turns_with_everything
@@ -174,15 +178,16 @@ def test_a_turn_explains_state_and_reason() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("posted", "finished", "word"),
+    ("attempted", "posted", "finished", "word"),
     [
-        (True, True, "posted"),
-        (False, True, "not known whether it arrived"),
-        (False, False, "being posted"),
+        (True, True, True, "posted"),
+        (True, False, True, "not known whether it arrived"),
+        (False, False, True, "not posted"),
+        (True, False, False, "being posted"),
     ],
 )
 def test_a_post_says_how_far_it_got(
-    admin_client: Client, posted: bool, finished: bool, word: str
+    admin_client: Client, attempted: bool, posted: bool, finished: bool, word: str
 ) -> None:
     bot = make_bot()
     turn = make_turn(make_conversation(bot), bot)
@@ -193,12 +198,86 @@ def test_a_post_says_how_far_it_got(
         turn=turn,
         part=OutgoingMessage.Part.ANSWER,
         content="Yes.",
+        attempted_at=moment if attempted else None,
         posted_at=moment if posted else None,
     )
 
     text = admin_client.get(admin_url(post)).content.decode()
 
     assert f">{word}</span>" in text
+
+
+@pytest.mark.django_db
+def test_only_an_answer_has_a_time_to_answer(admin_client: Client) -> None:
+    bot = make_bot()
+    start = timezone.now()
+    times = {"created_at": start, "finished_at": start + timedelta(seconds=7)}
+    conversation = make_conversation(bot)
+    answered = make_turn(conversation, bot, status="answered", reason="answered")
+    given_up = make_turn(conversation, bot, status="handed_over", reason="paused")
+    Turn.objects.update(**times)
+
+    pages = [admin_client.get(admin_url(turn)).context for turn in (answered, given_up)]
+
+    assert [page["time_to_answer"] for page in pages] == ["7.0 s", "–"]
+    # The badge says “answered” already.
+    assert [page["reason"] for page in pages] == [
+        "",
+        "the bot is paused in this conversation",
+    ]
+
+
+@pytest.mark.django_db
+def test_a_collecting_turn_says_what_it_waits_for() -> None:
+    bot = make_bot(debounce_s=20)
+    turn = make_turn(make_conversation(bot), bot)
+    until = timezone.now() + timedelta(seconds=20)
+
+    for_a_worker = why_turn(turn)
+    turn.next_attempt_at = until
+    for_more = why_turn(turn)
+    turn.queued_for = app_of(bot)
+    for_a_place = why_turn(turn)
+
+    assert for_a_worker == [str(TURN_STATES[Turn.Status.COLLECTING])]
+    (sentence,) = for_more
+    assert f"until {localtime(until):%H:%M:%S} for more messages" in sentence
+    (sentence,) = for_a_place
+    assert "a free place at the Dify app “Support flow”" in sentence
+
+
+@pytest.mark.django_db
+def test_a_run_that_failed_says_so_in_words(admin_client: Client) -> None:
+    bot = make_bot()
+    turn = make_turn(make_conversation(bot), bot)
+    start = timezone.now()
+    run = PipelineRun.objects.create(
+        turn=turn,
+        last_message_id=1,
+        status="failed",
+        error_code="worker_lost",
+        error="Nobody knows.",
+        started_at=start,
+        finished_at=start + timedelta(seconds=12),
+    )
+    for code in ("run_aborted", "unauthorized"):
+        UpstreamCall.objects.create(
+            turn=turn, run=run, service="dify", error_code=code, duration_ms=5
+        )
+
+    response = admin_client.get(admin_url(run))
+    page = response.content.decode()
+    listed = admin_client.get(reverse("admin:conversations_pipelinerun_changelist"))
+
+    assert response.context["run_view"].took == "12.0 s"
+    assert "<strong>the worker died during the run</strong>" in page
+    assert [call.error for call in response.context["calls"]] == [
+        "",
+        "key or token refused",
+    ]
+    stopped = response.context["calls"][0].status
+    assert stopped == badge("stopped by the bridge", tone="calm")
+    assert "the worker died during the run" in listed.content.decode()
 
 
 @pytest.mark.usefixtures("translations")

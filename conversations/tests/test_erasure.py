@@ -305,10 +305,19 @@ def run_command(bot: Bot, *arguments: str) -> None:
 
 
 @pytest.mark.usefixtures("_rows")
-def test_the_command_wants_to_be_confirmed(bot: Bot) -> None:
+def test_the_command_wants_to_be_confirmed(
+    bot: Bot, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(CommandError, match="Repeat the command with --yes"):
         run_command(bot)
 
+    assert capsys.readouterr().out.splitlines() == [
+        f"Contact #640 of “{bot.account}”: misty-harbor-412",
+        "conversations: 2",
+        "dify_conversations: 2",
+        "events: 2",
+        "turns: 2",
+    ]
     assert not Erasure.objects.exists()
     assert numbers() == [501, 502, 503]
 
@@ -327,6 +336,34 @@ def test_the_command_refuses_what_makes_no_sense(
 
     with pytest.raises(CommandError, match=message):
         call_command("erase_contact", *given)
+
+
+@pytest.mark.usefixtures("_rows")
+def test_the_command_says_if_nothing_is_stored(bot: Bot) -> None:
+    with pytest.raises(CommandError) as refused:
+        call_command("erase_contact", bot.account.key, "999", "--yes")
+
+    assert str(refused.value) == (
+        "Nothing of contact #999 is stored for this account; nothing was done."
+    )
+    assert refused.value.returncode == 1
+    assert not Erasure.objects.exists()
+
+
+def test_the_command_goes_on_with_what_is_erased_here_alone(
+    bot: Bot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wish = Erasure.objects.create(
+        account=bot.account,
+        chatwoot_contact_id=640,
+        status=Erasure.Status.WAITING_FOR_DIFY,
+    )
+
+    run_command(bot, "--yes")
+
+    wish.refresh_from_db()
+    assert wish.status == Erasure.Status.DONE
+    assert capsys.readouterr().out.startswith("Done! Contact #640")
 
 
 @pytest.mark.usefixtures("_rows")

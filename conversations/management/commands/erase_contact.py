@@ -101,10 +101,12 @@ class Command(BaseCommand):
         if wish.error:
             self.stdout.write(wish.error)
         done = wish.status == Erasure.Status.DONE
+        is_wanted = wish.status == Erasure.Status.WANTED
+        state = "not erased yet" if is_wanted else wish.get_status_display()
+        contact = f"Contact #{wish.chatwoot_contact_id}"
         self.stdout.write(
-            f"Done! Contact #{wish.chatwoot_contact_id} is erased here and in Dify."
+            f"Done! {contact} is erased here and in Dify."
             if done
-            else f"Contact #{wish.chatwoot_contact_id}: "
-            f"{wish.get_status_display()}. The worker goes on with it; see the report "
+            else f"{contact}: {state}. The worker goes on with it; see the report "
             "under “Erasures” in the admin."
         )
