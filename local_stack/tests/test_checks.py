@@ -53,8 +53,11 @@ def test_first_failure_ends_the_run_and_shows_quiet_output(
     assert "not reached" not in output
 
 
-def test_tests_come_last() -> None:
-    assert checks()[-1].command == [sys.executable, "-m", "pytest"]
+def test_what_takes_longest_comes_last() -> None:
+    assert [check.command[1:] for check in checks()[-2:]] == [
+        ["-m", "pytest"],
+        ["-m", "chaos", "--short"],
+    ]
 
 
 @pytest.mark.parametrize("module", ["local_stack.audit", "local_stack.migration_rules"])
