@@ -34,6 +34,7 @@ def make() -> None:
         mode="chat",
         parameters={"user_input_form": [], "file_upload": {}},
         parameters_read_at=timezone.now(),
+        max_concurrent_runs=1000,
     )
     bot = Bot.objects.create(name="bench", account=account, dify_app=app)
     inbox = Inbox.objects.create(account=account, chatwoot_inbox_id=1)
