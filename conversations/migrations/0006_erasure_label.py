@@ -4,15 +4,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('conversations', '0005_idle_look'),
+        ("conversations", "0005_idle_look"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='erasure',
-            name='status',
-            field=models.CharField(choices=[('wanted', 'requested'), ('waiting_for_dify', 'erased here, not yet in Dify'), ('done', 'done')], default='wanted', max_length=20, verbose_name='state'),
+            model_name="erasure",
+            name="status",
+            field=models.CharField(
+                choices=[
+                    ("wanted", "requested"),
+                    ("waiting_for_dify", "erased here, not yet in Dify"),
+                    ("done", "done"),
+                ],
+                default="wanted",
+                max_length=20,
+                verbose_name="state",
+            ),
         ),
     ]
