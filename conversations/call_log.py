@@ -48,6 +48,9 @@ class CallRecorder:
     def flush(self) -> None:
         """Store what was collected; a record that fails must not undo the run."""
         calls, self._calls = self._calls, []
+        for call in calls:
+            if call.run is not None and call.run.pk is None:
+                call.run = None  # it found no place, and was never stored
         try:
             UpstreamCall.objects.bulk_create(calls)
         except (DatabaseError, ValueError):

@@ -182,7 +182,10 @@ def _begin(
     )
     attempt = Attempt(
         turn=turn,
-        question=context.question(context.messages_of(events)),
+        # A handover asks nothing, and has to work whatever the events look like.
+        question=""
+        if turn.handover_reason
+        else context.question(context.messages_of(events)),
         bot=bot,
         client=client,
         recorder=recorder,

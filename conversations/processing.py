@@ -24,6 +24,7 @@ from conversations.models import (
     Bot,
     Conversation,
     ConversationStatus,
+    OutgoingMessage,
     Reason,
     Turn,
     WebhookEvent,
@@ -34,6 +35,8 @@ from conversations.turns import MAX_JOINED
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 10
+# A bot that fails each time it is given a message back is not asked for ever.
+MAX_TAKEN_BACK = 2
 
 
 def process(event_id: int, *, now: datetime) -> Turn | None:
@@ -87,12 +90,18 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
     )
     row.conversation = conversation
     _store(row, decision=decision, now=now)
+    ended = None
     if decision.reason == Reason.MESSAGE_DELETED and event.message:
-        return turns.withdraw(conversation, message_id=event.message.id)
-    if bot is None:
-        return None
+        ended = turns.withdraw(conversation, message_id=event.message.id)
+    if bot is None or ended is not None:
+        return ended
     if decision.action not in OWED:
         return _follow(conversation, before=before, bot=bot, now=now)
+    if decision.action == Action.ANSWER and _is_given_back(
+        conversation, before=before, bot=bot
+    ):
+        # The customer's own message is the first news of it.
+        _take_back(conversation, bot=bot, now=now)
     hands_over = decision.action == Action.HAND_OVER
     return turns.add_message(
         row,
@@ -107,31 +116,59 @@ def _follow(
     conversation: Conversation, *, before: Situation, bot: Bot, now: datetime
 ) -> Turn | None:
     """Stop a run whose answer is no longer wanted, or go on where the bot may again."""
-    newest = conversation.last_customer_message_id
-    reason = why_no_longer(situation_of(conversation), turn_message_id=newest, bot=bot)
+    reason = why_no_longer(
+        situation_of(conversation),
+        turn_message_id=conversation.last_customer_message_id,
+        bot=bot,
+    )
     if reason is not None:
         Turn.objects.interrupt_running(conversation.pk, cause=reason)
         return None
-    was_ours = why_no_longer(before, turn_message_id=newest, bot=bot) is None
-    if was_ours or not before.status:
+    if not _is_given_back(conversation, before=before, bot=bot):
         return None
     return _take_back(conversation, bot=bot, now=now)
+
+
+def _is_given_back(conversation: Conversation, *, before: Situation, bot: Bot) -> bool:
+    """Tell whether the bot had to be silent until now.
+
+    Not after a resolve: what was open then is settled, and what comes is new.
+    """
+    if before.status in ("", ConversationStatus.RESOLVED):
+        return False
+    newest = conversation.last_customer_message_id
+    return why_no_longer(before, turn_message_id=newest, bot=bot) is not None
 
 
 def _take_back(conversation: Conversation, *, bot: Bot, now: datetime) -> Turn | None:
     """Owe an answer to what is unanswered in a conversation that the bot has again.
 
     Whoever gives it back expects the bot to go on, and nobody else sees it. What a
-    human answered is left alone, and so is what the bot could only hand over again.
+    human answered is left alone; so is what the bot could only hand over again, and
+    what it may have answered although nobody could find that out.
     """
+    in_vain = conversation.turns.filter(
+        status__in=[Turn.Status.HANDED_OVER, Turn.Status.FAILED],
+        last_message_id__gte=conversation.last_customer_message_id,
+    )
+    if in_vain.count() >= MAX_TAKEN_BACK:
+        return None
     open_ends = [Turn.Status.SKIPPED, Turn.Status.HANDED_OVER, Turn.Status.FAILED]
     answered = conversation.turns.filter(status=Turn.Status.ANSWERED)
     newest = answered.aggregate(newest=Max("last_message_id"))["newest"] or 0
+    spoke = Turn.objects.filter(
+        conversation=conversation,
+        outgoing_messages__part=OutgoingMessage.Part.ANSWER,
+        outgoing_messages__attempted_at__isnull=False,
+    )
     rows = (
         WebhookEvent.objects.filter(
-            Q(turn=None) | Q(turn__status__in=open_ends),
+            Q(turn=None)
+            | Q(turn__in=conversation.turns.filter(status__in=open_ends))
+            & ~Q(turn__in=spoke),
             conversation=conversation,
             name="message_created",
+            payload__message_type__in=["incoming", 0],
             status=WebhookEvent.Status.PROCESSED,
             chatwoot_message_id__gt=max(newest, conversation.last_human_message_id),
         )

@@ -148,9 +148,12 @@ def finish(
     whoever holds it now will end the turn. Nor when the contact was erased meanwhile,
     and the turn with it.
     """
+    about = list(about)
+    numbers = [event.chatwoot_message_id or 0 for event in about]
     with transaction.atomic(), suppress(Conversation.DoesNotExist):
         conversation = mirror.lock(turn.conversation_id)
         ended = Turn.objects.held(turn.pk, lease=lease).update(
+            last_message_id=max(numbers, default=turn.last_message_id),
             status=status,
             reason=reason,
             error=error,

@@ -138,3 +138,12 @@ def test_an_answer_that_arrived_is_one_when_it_is_found_a_day_later(
     )
 
     assert run_until_done(turn) == ("answered", "answered")
+
+
+def test_a_handover_works_whatever_the_message_looks_like(
+    turn: Turn, platforms: Platforms
+) -> None:
+    WebhookEvent.objects.update(payload={"event": "message_created"})
+    Turn.objects.update(handover_reason="internal_error")
+
+    assert run_until_done(turn) == ("handed_over", "internal_error")

@@ -14,7 +14,13 @@ from django.utils import timezone
 from bridge_project.lib.types import JsonObject
 from conversations import pipeline, processing
 from conversations.leases import keeper
-from conversations.models import Bot, Conversation, DifyConversation, Turn
+from conversations.models import (
+    Bot,
+    Conversation,
+    DifyConversation,
+    OutgoingMessage,
+    Turn,
+)
 from conversations.tests.conftest import Platforms, answer_events
 from conversations.tests.factories import app_of, make_event, message_payload
 from conversations.tests.test_pipeline import ended, run_until_done
@@ -302,3 +308,70 @@ def test_does_not_hand_over_again_what_was_just_given_back(
     given_back(hears)
 
     assert Turn.objects.count() == 1
+
+
+@pytest.mark.usefixtures("taken")
+def test_answers_the_older_message_too_when_the_newer_one_brings_the_news(
+    hears: Hears,
+) -> None:
+    back = {"status": "pending", "updated_at": time.time() + 1}
+    hears("message_created_incoming_text", id=9002, conversation=back)
+
+    numbers = Turn.objects.latest("pk").events.values_list(
+        "chatwoot_message_id", flat=True
+    )
+    assert sorted(number or 0 for number in numbers) == [9001, 9002]
+
+
+@pytest.mark.usefixtures("taken")
+def test_leaves_alone_what_was_settled_by_a_resolve(hears: Hears) -> None:
+    hears("conversation_status_changed_resolved", id=133, updated_at=time.time() + 0.5)
+
+    given_back(hears)
+
+    assert Turn.objects.count() == 1
+
+
+@pytest.mark.usefixtures("taken")
+def test_finds_the_message_below_many_notes(hears: Hears) -> None:
+    for number in range(9100, 9125):
+        hears(
+            "message_created_private_note", id=number, conversation={"status": "open"}
+        )
+
+    given_back(hears)
+
+    assert Turn.objects.count() == 2
+
+
+def test_does_not_answer_again_what_it_may_have_answered(
+    turn: Turn, hears: Hears
+) -> None:
+    OutgoingMessage.objects.create(
+        turn=turn, part="answer", content="Hello", attempted_at=timezone.now()
+    )
+    Turn.objects.update(status="handed_over", reason="outcome_unknown")
+    hears("conversation_status_changed_open", id=133, updated_at=time.time())
+
+    given_back(hears)
+
+    assert Turn.objects.count() == 1
+
+
+@pytest.mark.parametrize(("in_vain", "is_tried"), [(1, True), (2, False)])
+def test_does_not_try_for_ever_what_fails_each_time_it_is_given_back(
+    turn: Turn, hears: Hears, in_vain: int, is_tried: bool
+) -> None:
+    Turn.objects.update(status="handed_over", reason="dify_failed")
+    for _ in range(in_vain - 1):
+        Turn.objects.create(
+            conversation=turn.conversation,
+            bot=turn.bot,
+            last_message_id=9001,
+            status="handed_over",
+        )
+    hears("conversation_status_changed_open", id=133, updated_at=time.time())
+
+    given_back(hears)
+
+    assert (Turn.objects.count() > in_vain) is is_tried
