@@ -42,13 +42,19 @@ def check(turn: Turn, *, app: DifyApp, now: datetime) -> None:
 
 
 def next_in_line(app_id: int, *, now: datetime) -> list[int]:
-    """Make the turns due for which there is a place now; return their ids."""
+    """Make the turns due for which there is a place now; return their ids.
+
+    Those that were made due before, and only wait for a worker, have their place: else
+    each run that ends would wake all of them again.
+    """
     waiting = Turn.objects.filter(queued_for=app_id, status__in=WAITING)
-    if not waiting.exists():
+    later = waiting.filter(next_attempt_at__gt=now)
+    if not later.exists():
         return []
-    free = _limit(app_id, locked=False) - _taken(app_id, now=now)
-    ids = list(waiting.order_by("pk").values_list("pk", flat=True)[: max(free, 0)])
-    waiting.filter(pk__in=ids, next_attempt_at__gt=now).update(next_attempt_at=now)
+    due = waiting.filter(next_attempt_at__lte=now).count()
+    free = _limit(app_id, locked=False) - _taken(app_id, now=now) - due
+    ids = list(later.order_by("pk").values_list("pk", flat=True)[: max(free, 0)])
+    later.filter(pk__in=ids).update(next_attempt_at=now)
     return ids
 
 

@@ -113,6 +113,15 @@ def test_a_free_place_wakes_the_oldest_in_line(bot: Bot, now: datetime) -> None:
     assert Turn.objects.runnable(now=now).get() == waiting[0]
 
 
+def test_wakes_nobody_twice(bot: Bot, now: datetime) -> None:
+    take(a_running_turn(bot, number=1), bot)
+    waiting = [a_queued_turn(bot, number=number) for number in (2, 3)]
+    app_id = app_of(bot).pk
+
+    assert slots.next_in_line(app_id, now=now) == [waiting[0].pk]
+    assert slots.next_in_line(app_id, now=now) == []
+
+
 def test_wakes_nobody_while_all_places_are_taken(bot: Bot, now: datetime) -> None:
     for number in (1, 2):
         take(a_running_turn(bot, number=number), bot)
