@@ -180,13 +180,11 @@ def delete_due(*, now: datetime, limit: int = 50) -> dict[str, int]:
         except InUse as err:
             _put_off(row, now=now, error=err.message)
             counts["put_off"] += 1
-        except (BridgeError, ImproperlyConfigured) as err:
+        except Exception as err:  # one row that is odd must not keep the others
             if isinstance(err, Unauthorized | UpstreamUnavailable):
                 away.add(row.app_id)
-            _note_failure(row, err, now=now)
-            counts["failed"] += 1
-        except Exception as err:  # one row that is odd must not keep the others
-            logger.exception("Dify conversation %s cannot be deleted", row.pk)
+            if not isinstance(err, BridgeError | ImproperlyConfigured):
+                logger.exception("Dify conversation %s cannot be deleted", row.pk)
             _note_failure(row, err, now=now)
             counts["failed"] += 1
         else:

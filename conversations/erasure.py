@@ -49,9 +49,7 @@ class Stored:
 
 def stored(account: ChatwootAccount, contact_id: int) -> Stored:
     """Look what is stored of a contact; changes nothing."""
-    conversations = Conversation.objects.filter(
-        account=account, chatwoot_contact_id=contact_id
-    )
+    conversations = _conversations_of(account.pk, contact_id)
     ids = conversations.values("pk")
     numbers = conversations.values("chatwoot_conversation_id")
     events = WebhookEvent.objects.filter(account=account)
@@ -118,7 +116,8 @@ def carry_on(erasure_id: int, *, now: datetime) -> Erasure:
 def _erase_here(wish: Erasure, *, now: datetime) -> None:
     """Erase the conversations, and again what was begun meanwhile."""
     for _round in range(ROUNDS):
-        ids = _conversations_of(wish)
+        found = _conversations_of(wish.account_id, wish.chatwoot_contact_id)
+        ids = list(found.values_list("pk", flat=True))
         for conversation_id in ids:
             Turn.objects.interrupt_running(conversation_id, cause=Reason.ERASED)
         running = [pk for pk in ids if not _erase_conversation(wish, pk, now=now)]
@@ -133,11 +132,10 @@ def _erase_here(wish: Erasure, *, now: datetime) -> None:
     _note_erased(wish, now=now)
 
 
-def _conversations_of(wish: Erasure) -> list[int]:
-    rows = Conversation.objects.filter(
-        account=wish.account_id, chatwoot_contact_id=wish.chatwoot_contact_id
+def _conversations_of(account_id: int, contact_id: int) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(
+        account=account_id, chatwoot_contact_id=contact_id
     )
-    return list(rows.values_list("pk", flat=True))
 
 
 def _erase_conversation(wish: Erasure, conversation_id: int, *, now: datetime) -> bool:

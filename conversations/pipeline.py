@@ -74,15 +74,17 @@ class Typing:
 
     def show(self) -> None:
         """Show it to the customer."""
-        if self._wanted and self._client.can_speak:
-            self.is_shown = True
-            self._client.show_typing(self._number, on=True)
+        self._set(on=True)
 
     def hide(self) -> None:
         """Take it away, if it was shown."""
-        if self._wanted and self.is_shown and self._client.can_speak:
-            self.is_shown = False
-            self._client.show_typing(self._number, on=False)
+        if self.is_shown:
+            self._set(on=False)
+
+    def _set(self, *, on: bool) -> None:
+        if self._wanted and self._client.can_speak:
+            self.is_shown = on
+            self._client.show_typing(self._number, on=on)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +160,14 @@ def _load(turn_id: int) -> tuple[Turn, list[WebhookEvent]]:
 
 def show_waiting(turn: Turn, *, on: bool) -> None:
     """Show the typing sign while a turn waits for more messages, or hide it."""
-    bot = turn.bot
-    if bot is None or bot.reply_as != ReplyAs.MESSAGE:
+    if turn.bot is None:
         return
-    client = ChatwootClient(bot.account)
-    if client.can_speak:
-        client.show_typing(turn.conversation.chatwoot_conversation_id, on=on)
+    typing = Typing(turn, bot=turn.bot, client=ChatwootClient(turn.bot.account))
+    typing.is_shown = not on
+    if on:
+        typing.show()
+    else:
+        typing.hide()
 
 
 def _begin(

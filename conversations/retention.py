@@ -109,8 +109,8 @@ class _Pruning:
         """Do it; return the counts that are not 0."""
         counts: Counter[str] = Counter()
         counts.update(self._delete_turns())
-        counts["events"] += self._delete_events()
-        counts["conversations"] += self._delete_conversations()
+        counts.update(self._delete_events())
+        counts.update(self._delete_conversations())
         counts["payloads_emptied"] += self._empty_payloads()
         counts["turns_emptied"] += self._empty_texts()
         counts["conversations_emptied"] += self._empty_names()
@@ -122,16 +122,9 @@ class _Pruning:
         rows = Turn.objects.filter(
             conversation__account=self._account_id, created_at__lt=self._before_history
         ).exclude(status__in=UNFINISHED)
-        counts: Counter[str] = Counter()
-        while self._budget.take():
-            with transaction.atomic():
-                ids = _locked(rows, order="created_at")
-                counts.update(removal.remove_turns(ids))
-            if len(ids) < BATCH:
-                break
-        return counts
+        return self._delete(rows, order="created_at", remove=removal.remove_turns)
 
-    def _delete_events(self) -> int:
+    def _delete_events(self) -> Counter[str]:
         """Delete events without a turn; the others went, or will go, with theirs."""
         rows = (
             WebhookEvent.objects.filter(
@@ -142,16 +135,15 @@ class _Pruning:
             .exclude(status=WebhookEvent.Status.RECEIVED)
             .exclude(action__in=OWED)
         )
-        count = 0
-        while self._budget.take():
-            with transaction.atomic():
-                ids = _locked(rows, order="received_at")
-                count += removal.remove_events(WebhookEvent.objects.filter(pk__in=ids))
-            if len(ids) < BATCH:
-                break
-        return count
+        return self._delete(
+            rows,
+            order="received_at",
+            remove=lambda ids: Counter(
+                events=removal.remove_events(WebhookEvent.objects.filter(pk__in=ids))
+            ),
+        )
 
-    def _delete_conversations(self) -> int:
+    def _delete_conversations(self) -> Counter[str]:
         """Delete conversations of which nothing is left, in Dify neither.
 
         While something may be left in Dify the row stays, emptied down to its ids:
@@ -165,14 +157,28 @@ class _Pruning:
             account=self._account_id,
             updated_at__lt=self._before_history,
         )
-        count = 0
+        return self._delete(
+            rows,
+            order="updated_at",
+            remove=lambda ids: Counter(conversations=removal.remove_conversations(ids)),
+        )
+
+    def _delete(
+        self,
+        rows: QuerySet[RowT],
+        *,
+        order: str,
+        remove: Callable[[list[int]], Counter[str]],
+    ) -> Counter[str]:
+        """Delete batch after batch, each in a transaction of its own."""
+        counts: Counter[str] = Counter()
         while self._budget.take():
             with transaction.atomic():
-                ids = _locked(rows, order="updated_at")
-                count += removal.remove_conversations(ids)
+                ids = _locked(rows, order=order)
+                counts.update(remove(ids))
             if len(ids) < BATCH:
                 break
-        return count
+        return counts
 
     # --- What is in them --------------------------------------------------------------
 

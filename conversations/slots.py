@@ -70,8 +70,7 @@ def _taken(app_id: int, *, now: datetime, besides: int | None = None) -> int:
 
 
 def _limit(app_id: int, *, locked: bool) -> int:
-    rows = DifyApp.objects.filter(pk=app_id)
+    rows = DifyApp.objects.only("max_concurrent_runs", "lowered_limit")
     if locked:
         rows = rows.select_for_update(no_key=True)
-    most, lowered = rows.values_list("max_concurrent_runs", "lowered_limit").get()
-    return most if lowered is None else min(most, lowered)
+    return rows.get(pk=app_id).current_limit

@@ -45,10 +45,7 @@ class Sweeper:
 
     def stop(self) -> None:
         """Take nothing new, and leave what was not begun to others."""
-        self._stopped.set()
-        tasks.publisher.without_redis = None
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._end(finishes=False)
 
     def sweep(self) -> int:
         """Take what is overdue; return how much of it nobody here is doing yet."""
@@ -69,10 +66,13 @@ class Sweeper:
 
     def wait(self) -> None:
         """Return when all that was taken is done; takes nothing more."""
+        self._end(finishes=True)
+
+    def _end(self, *, finishes: bool) -> None:
         self._stopped.set()
         tasks.publisher.without_redis = None
         for pool in self._pools.values():
-            pool.shutdown(wait=True)
+            pool.shutdown(wait=finishes, cancel_futures=not finishes)
 
     def _do(self, work: Work, object_id: int) -> None:
         try:
