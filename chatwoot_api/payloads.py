@@ -223,7 +223,7 @@ def parse_conversation(data: JsonObject) -> Conversation:
         labels=tuple(x for x in list_at(data, "labels") if isinstance(x, str)),
         custom_attributes=object_at(data, "custom_attributes"),
         additional_attributes=object_at(data, "additional_attributes"),
-        contact=_contact(object_at(meta, "sender")),
+        contact=read_contact(object_at(meta, "sender")),
         assignee=_assignee(meta),
         team=_team(object_at(meta, "team")),
         updated_at=moment(data.get("updated_at")),
@@ -309,7 +309,8 @@ def _account_of_latest_message(data: JsonObject) -> int | None:
     return None
 
 
-def _contact(data: JsonObject) -> Contact | None:
+def read_contact(data: JsonObject) -> Contact | None:
+    """Read a contact of a conversation or of the REST API; None without a number."""
     contact_id = id_at(data, "id")
     if contact_id is None:
         return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Literal, Self
 
 from requests import Response
 
-from bridge_project.lib.errors import Unauthorized, UpstreamRejected
+from bridge_project.lib.errors import Unauthorized, UpstreamError, UpstreamRejected
 from bridge_project.lib.types import JsonObject
 
 TokenName = Literal["bot", "admin"]
@@ -73,6 +74,21 @@ def kind_of_refusal(response: Response) -> type[UpstreamRejected]:
     if response.status_code == 403 or _NOT_THIS_ACTION in text:
         return NotPermitted
     return TokenRefused
+
+
+def reason_given(err: UpstreamError) -> str:
+    """Return what Chatwoot itself said against a request, "" if nothing readable.
+
+    Validations answer `message`, messages and filters `error` (section 5.7).
+    """
+    try:
+        body = json.loads(err.excerpt)
+    except ValueError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    texts = (body.get("message"), body.get("error"))
+    return next((text for text in texts if isinstance(text, str) and text), "")
 
 
 def _json_object(response: Response) -> JsonObject:

@@ -27,7 +27,13 @@ ACTED_ON = (
     "conversations.webhookevent",
 )
 HISTORY = (
+    "chatwoot_api.agent",
+    "chatwoot_api.attributedefinition",
     "chatwoot_api.inbox",
+    "chatwoot_api.label",
+    "chatwoot_api.team",
+    "conversations.callback",
+    "conversations.callbacktoken",
     "conversations.difyconversation",
     "conversations.outgoingmessage",
     "conversations.pipelinerun",

@@ -7,7 +7,7 @@ state in them that we use (cookies are refused), and urllib3's pool is thread-sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
@@ -67,6 +67,14 @@ class FinishedCall:
 CallLog = Callable[[FinishedCall], None]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Multipart:
+    """A body of `multipart/form-data`; a file is (field, (name, bytes, type))."""
+
+    fields: Mapping[str, str]
+    files: Sequence[tuple[str, tuple[str, bytes, str]]]
+
+
 @lru_cache(maxsize=128)
 def shared_session(base_url: str) -> requests.Session:
     """Return this process's session for `base_url`.
@@ -121,6 +129,7 @@ class JsonApi:
         *,
         headers: Mapping[str, str],
         json: JsonValue = None,
+        multipart: Multipart | None = None,
         params: Mapping[str, str | int] | None = None,
         repeat_safe: bool,
         timeout_s: tuple[float, float] = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
@@ -135,6 +144,7 @@ class JsonApi:
             path,
             headers=headers,
             json=json,
+            multipart=multipart,
             params=params,
             repeat_safe=repeat_safe,
             timeout_s=timeout_s,
@@ -162,6 +172,7 @@ class JsonApi:
         *,
         headers: Mapping[str, str],
         json: JsonValue = None,
+        multipart: Multipart | None = None,
         params: Mapping[str, str | int] | None = None,
         repeat_safe: bool,
         timeout_s: tuple[float, float] = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
@@ -182,6 +193,8 @@ class JsonApi:
                 self.base_url + path,
                 headers=dict(headers),
                 json=json,
+                data=None if multipart is None else dict(multipart.fields),
+                files=None if multipart is None else list(multipart.files),
                 params=params,
                 timeout=timeout_s,
                 stream=stream,
@@ -201,7 +214,7 @@ class JsonApi:
                     method,
                     path,
                     started=started,
-                    sent=json,
+                    sent=json if multipart is None else dict(multipart.fields),
                     status=None if response is None else response.status_code,
                     error_code=error.code if error else "",
                     answer=_answer_text(response, error),

@@ -1,4 +1,4 @@
-"""Chatwoot accounts, with secrets that can be replaced but not read, and inboxes."""
+"""Chatwoot accounts, with secrets that can be replaced but not read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
     BridgeAdmin,
-    ReadOnlyAdmin,
-    admin_link,
     badge,
     health_badge,
 )
 from bridge_project.lib.secret_fields import SecretAdminMixin, SecretFormMixin
 from chatwoot_api import probe
-from chatwoot_api.models import ChatwootAccount, Health, Inbox
+from chatwoot_api.admin.reading import ReadingMixin
+from chatwoot_api.models import ChatwootAccount, Health
 from chatwoot_api.token_texts import check_report, token_trouble
 
 SECRETS = (
@@ -49,18 +48,31 @@ class ChatwootAccountForm(SecretFormMixin, forms.ModelForm):  # type: ignore[mis
 
 
 @admin.register(ChatwootAccount)
-class ChatwootAccountAdmin(SecretAdminMixin, BridgeAdmin[ChatwootAccount]):
+class ChatwootAccountAdmin(
+    SecretAdminMixin, ReadingMixin, BridgeAdmin[ChatwootAccount]
+):
     """Where Chatwoot is, and how it and the bridge know each other."""
 
     form = ChatwootAccountForm
-    list_display = ("name", "state", "server", "account_id", "webhooks", "key")
+    change_form_template = "admin/chatwoot_api/chatwootaccount/change_form.html"
+    list_display = (
+        "name",
+        "state",
+        "server",
+        "account_id",
+        "webhooks",
+        "key",
+        "read_at",
+    )
     search_fields = ("name", "key", "base_url")
     ordering = ("name", "pk")
     prepopulated_fields = {"key": ("name",)}
-    actions = ("check_tokens",)
+    actions = ("check_tokens", "read_selected")
     readonly_fields = (
         "webhook_address",
         "state",
+        "read_at",
+        "mirrored",
         "last_error",
         "last_error_at",
         "created_at",
@@ -93,6 +105,17 @@ class ChatwootAccountAdmin(SecretAdminMixin, BridgeAdmin[ChatwootAccount]):
                     "webhook_token",
                     "allow_unsigned",
                 ),
+            },
+        ),
+        (
+            _("What the bridge has read from Chatwoot"),
+            {
+                "description": _(
+                    "Names of teams and agents, labels and attributes, for Dify flows "
+                    "to choose from. Read every hour with the administrator token, "
+                    "and when a flow asks for a name that is not known."
+                ),
+                "fields": ("read_at", "mirrored"),
             },
         ),
         (
@@ -215,29 +238,3 @@ OPEN_DOOR = _(
     "the bot speak. Enter the webhook secret, or use the webhook token, and switch "
     "“accept unsigned webhooks” off."
 )
-
-
-@admin.register(Inbox)
-class InboxAdmin(ReadOnlyAdmin[Inbox]):
-    """The inboxes that webhooks have named so far."""
-
-    list_display = ("label", "account_link", "kind", "chatwoot_inbox_id")
-    list_filter = ("account",)
-    ordering = ("account__name", "name", "pk")
-    search_fields = ("name", "chatwoot_inbox_id")
-    fields = ("label", "account_link", "kind", "chatwoot_inbox_id")
-
-    @admin.display(description=_("name"), ordering="name")
-    def label(self, inbox: Inbox) -> str:
-        return str(inbox)
-
-    @admin.display(description=_("account"))
-    def account_link(self, inbox: Inbox) -> SafeString:
-        return admin_link(inbox.account)
-
-    @admin.display(description=_("channel"), ordering="channel")
-    def kind(self, inbox: Inbox) -> str:
-        return inbox.channel.removeprefix("Channel::")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Inbox]:
-        return super().get_queryset(request).select_related("account")
