@@ -6,8 +6,8 @@ from sandbox import times
 from sandbox.chatwoot import seed
 from sandbox.chatwoot.payloads import unread_count
 from sandbox.chatwoot.records import MESSAGE_TYPES, Conversation, Message
+from sandbox.dify import calls, scripts
 from sandbox.dify.apps import DifyApp
-from sandbox.dify.scripts import COMMANDS
 from sandbox.json_types import Json
 from sandbox.settings import DIFY_VERSIONS
 from sandbox.world import World
@@ -43,7 +43,7 @@ def overview(world: World) -> Json:
         ],
         "commands": [
             {"command": f"{name} {arg}".strip(), "what": what}
-            for name, arg, what in COMMANDS
+            for name, arg, what in (*scripts.COMMANDS, *calls.COMMANDS)
         ],
         "conversations": conversation_list(world),
         "credentials": {

@@ -27,8 +27,11 @@ _SHOWN_HEADERS = (
 )
 _SECRET_HEADERS = ("authorization", "api_access_token", "api-access-token")
 _SECRET_JSON = re.compile(
-    r'("(?:pubsub_token|access_token|api_access_token|secret)"\s*:\s*")([^"]*)(")'
+    r'("(?:pubsub_token|access_token|api_access_token|secret|conversation_token)"'
+    r'\s*:\s*")([^"]*)(")'
 )
+# The bridge's own tokens, wherever a flow may repeat one.
+_BRIDGE_TOKEN = re.compile(r"\b(bridge-(?:bot|conv)-)[\w.:=-]{8,}", re.ASCII)
 _SECRET_QUERY = re.compile(r"((?:token|key|sign)=)[^&\s\"]+")
 
 
@@ -100,6 +103,12 @@ def mask(secret: str) -> str:
     return f"{scheme}{space}{token[:4]}***{token[-3:]}"
 
 
+def mask_text(text: str) -> str:
+    """The text without the secrets that can be told by their name or shape."""
+    text = _SECRET_JSON.sub(lambda m: f"{m[1]}{mask(m[2])}{m[3]}", text)
+    return _BRIDGE_TOKEN.sub(r"\1***", text)
+
+
 def shown_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     shown: dict[str, str] = {}
     for name, value in headers:
@@ -116,7 +125,7 @@ def shown_body(raw: bytes, *, kind: str, size: int) -> str:
     if kind.startswith(("image/", "audio/", "video/")):
         return f"({size} bytes of {kind})"
     text = raw[:BODY_LIMIT].decode("utf-8", errors="replace")
-    text = _SECRET_JSON.sub(lambda m: f"{m[1]}{mask(m[2])}{m[3]}", text)
+    text = mask_text(text)
     return text if size <= BODY_LIMIT else f"{text}…"
 
 
@@ -133,7 +142,7 @@ class WireLog:
             id=next(self._ids),
             direction=direction,
             method=method,
-            path=_SECRET_QUERY.sub(r"\1***", path),
+            path=_BRIDGE_TOKEN.sub(r"\1***", _SECRET_QUERY.sub(r"\1***", path)),
             started_at=times.now(),
         )
         self.entries.append(entry)
@@ -145,6 +154,21 @@ class WireLog:
         entry.request_headers = shown_headers(headers)
         entry.request_raw = body[:BODY_LIMIT]
         entry.request_bytes = len(body)
+        self.touch(entry)
+
+    def keep_response(
+        self,
+        entry: WireEntry,
+        *,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+    ) -> None:
+        """For answers that the sandbox itself has asked for."""
+        entry.status = status
+        entry.response_headers = shown_headers(headers)
+        entry.response_raw = body[:BODY_LIMIT]
+        entry.response_bytes = len(body)
         self.touch(entry)
 
     def touch(self, entry: WireEntry) -> None:

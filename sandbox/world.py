@@ -22,7 +22,7 @@ class World:
         self.faults = Faults()
         self.chatwoot = ChatwootServer(settings=settings, wire_log=self.wire_log)
         self.closing = Closing()
-        self.dify = DifyServer(settings, closing=self.closing)
+        self.dify = DifyServer(settings, closing=self.closing, wire_log=self.wire_log)
         self.visits = Visits(chatwoot=self.chatwoot, dify=self.dify)
 
     def change_settings(self, changes: Json) -> None:
@@ -56,4 +56,5 @@ class World:
     async def close(self) -> None:
         await self.end_streams()
         self.visits.clear()
+        await self.dify.caller.close()
         await self.chatwoot.lifecycle.sender.close()

@@ -172,7 +172,7 @@ def _new_run(
         version=call.version.release,
     )
     plan = scripts.plan(
-        scripts.parse(asked.query),
+        asked.query,
         echo=echo,
         delta_interval_s=call.server.settings.delta_interval_s,
     )
@@ -187,6 +187,7 @@ def _new_run(
         inputs=inputs,
         plan=plan,
         conversation=conversation,
+        caller=call.server.caller,
     )
 
 
@@ -196,6 +197,7 @@ async def _answer(
     server = call.server
 
     async def play(current: Run) -> None:
+        await current.call_bridge(early=True)
         await play_for(call.app.mode)(current)
         _remember(current, script=script)
 
@@ -260,7 +262,7 @@ def _workflow_result(run: Run) -> Json:
         "error": run.error,
         "elapsed_time": run.elapsed_s if has_ended else 0.0,
         "total_tokens": prompt + completion,
-        "total_steps": 3 if has_ended else 0,
+        "total_steps": 3 + len(run.node_calls) if has_ended else 0,
         "created_at": run.ids.created_at,
         "finished_at": int(run.finished_at or 0) if has_ended else 0,
     }

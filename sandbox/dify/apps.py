@@ -147,6 +147,8 @@ def default_form(mode: str) -> JsonList:
         _input("paragraph", "labels", max_length=None),
         _input("number", "message_count"),
         _input("checkbox", "returning_customer"),
+        _input("text-input", "bridge_api_url", max_length=256),
+        _input("text-input", "conversation_token", max_length=256),
     ]
     if mode in ("workflow", "completion"):
         form.append(_input("paragraph", "query", required=True, max_length=None))

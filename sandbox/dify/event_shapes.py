@@ -166,12 +166,13 @@ class EventShapes:
         elapsed_s: float,
         error: str | None = None,
         execution: Json | None = None,
+        process: Json | None = None,
     ) -> Json:
         old = self.version.is_old
         data = self._node(node) | {"inputs": inputs}
         if not old:
             data["inputs_truncated"] = False
-        data["process_data"] = None if old else {}
+        data["process_data"] = process or (None if old else {})
         if not old:
             data["process_data_truncated"] = False
         data["outputs"] = outputs

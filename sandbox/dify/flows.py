@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+from sandbox.dify.calls import FlowCall
 from sandbox.dify.event_shapes import Node
 from sandbox.dify.records import new_id
 from sandbox.dify.runs import STOPPED_BY_OWNER, Play, Run, Stopped
+from sandbox.dify.scripts import cut_up
 from sandbox.json_types import Json
 
 FAILURE_TEXT = "[sandbox] Error: API request failed with status code 500: boom"
@@ -33,6 +35,9 @@ async def play_chat(run: Run) -> None:
             return
         if plan.with_file:
             await run.emit(shapes.message_file(file_id=new_id(), url=FILE_URL))
+        if run.node_calls:
+            await run.emit(text(""))  # the first event names the conversation
+            await run.call_bridge(early=False)
         await _speak(run, text)
         if plan.replacement is None:
             await run.emit(text(""))  # the model's empty last chunk
@@ -59,6 +64,9 @@ async def _speak(run: Run, shape: object) -> None:
     """Text deltas with the pauses, the cut and the hang that the plan wants."""
     assert callable(shape)
     plan = run.plan
+    if run.replies:
+        told = "\n\n".join(reply.line for reply in run.replies)
+        plan.pieces[:0] = cut_up(f"{told}\n\n" if plan.pieces else told)
     await run.pause(plan.first_pause_s)
     for number, piece in enumerate(plan.pieces):
         if number == plan.hang_after:
@@ -98,6 +106,7 @@ async def play_agent(run: Run) -> None:
             await run.emit(shapes.agent_thought(first))
         if not await _begin(run):
             return
+        await run.call_bridge(early=False)
         if plan.pieces:
             await _use_tool(run, first)
         await run.emit(shapes.agent_thought(second))
@@ -144,7 +153,7 @@ async def _use_tool(run: Run, thought: Json) -> None:
     await run.emit(run.shapes.agent_thought(dict(thought)))
 
 
-# advanced-chat and workflow: start → llm → answer or end
+# advanced-chat and workflow: start → http-request* → llm → answer or end
 
 
 async def play_flow(run: Run) -> None:
@@ -158,9 +167,11 @@ async def play_flow(run: Run) -> None:
         await run.emit(shapes.workflow_started(inputs=_system_inputs(run)))
         await run.pause(0)
         await _start_node(run, nodes[0])
-        await run.emit(shapes.node_started(nodes[1]))
+        for node, call in zip(nodes[1:], run.node_calls, strict=False):
+            await _http_node(run, node, call=call)
+        await run.emit(shapes.node_started(nodes[-2]))
         if plan.fails:
-            await _fail_node(run, nodes[1])
+            await _fail_node(run, nodes[-2])
             return
         await _speak(run, _delta(run))
         await _finish_nodes(run, nodes)
@@ -188,19 +199,25 @@ def _outputs(run: Run) -> Json:
 
 
 def _nodes(run: Run) -> list[Node]:
-    last = ("end", "End") if run.app.mode == "workflow" else ("answer", "Answer")
-    kinds = [("start", "Start"), ("llm", "LLM"), last]
-    before = [None, "start", "llm"]
+    last = ("answer", "answer", "Answer")
+    if run.app.mode == "workflow":
+        last = ("end", "end", "End")
+    calls = [
+        (f"http_{number}", "http-request", f"HTTP Request {number}")
+        for number in range(1, len(run.node_calls) + 1)
+    ]
+    kinds = [("start", "start", "Start"), *calls, ("llm", "llm", "LLM"), last]
+    before = [None, *(name for name, _, _ in kinds)]
     return [
         Node(
             id=new_id(),
-            node_id=kind,
+            node_id=name,
             kind=kind,
             title=title,
             index=number,
             predecessor=before[number - 1],
         )
-        for number, (kind, title) in enumerate(kinds, start=1)
+        for number, (name, kind, title) in enumerate(kinds, start=1)
     ]
 
 
@@ -230,6 +247,28 @@ async def _start_node(run: Run, node: Node) -> None:
     )
 
 
+async def _http_node(run: Run, node: Node, *, call: FlowCall) -> None:
+    """A node that never fails: what the bridge answered is told to the customer."""
+    await run.emit(run.shapes.node_started(node))
+    started_s = run.elapsed_s
+    reply = await run.send(call)
+    outputs: Json = {
+        "status_code": reply.status,
+        "body": reply.body,
+        "headers": {},
+        "files": [],
+    }
+    await run.emit(
+        run.shapes.node_finished(
+            node,
+            inputs=None if run.version.is_old else {},
+            outputs=outputs,
+            elapsed_s=round(run.elapsed_s - started_s, 6),
+            process={"request": reply.request},
+        )
+    )
+
+
 async def _finish_nodes(run: Run, nodes: list[Node]) -> None:
     old, shapes = run.version.is_old, run.shapes
     prompt, completion = run.tokens()
@@ -237,17 +276,17 @@ async def _finish_nodes(run: Run, nodes: list[Node]) -> None:
     text = {"text": "".join(run.plan.pieces), "finish_reason": "stop"}
     await run.emit(
         shapes.node_finished(
-            nodes[1],
+            nodes[-2],
             inputs=None if old else {},
             outputs=text,
             elapsed_s=run.elapsed_s,
             execution=execution,
         )
     )
-    await run.emit(shapes.node_started(nodes[2]))
+    await run.emit(shapes.node_started(nodes[-1]))
     await run.emit(
         shapes.node_finished(
-            nodes[2],
+            nodes[-1],
             inputs=None if old else {},
             outputs=_outputs(run),
             elapsed_s=0.0002,
@@ -257,7 +296,7 @@ async def _finish_nodes(run: Run, nodes: list[Node]) -> None:
 
 async def _end_flow(run: Run) -> None:
     """1.14 ends with workflow_finished; before, message_end came last."""
-    finished = _finished(run, steps=3)
+    finished = _finished(run, steps=3 + len(run.node_calls))
     if run.app.mode == "workflow":
         await run.emit(finished)
     elif run.version.runs_in_celery:

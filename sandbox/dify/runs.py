@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from sandbox import times
 from sandbox.dify.apps import FLOW_MODES, DifyApp
+from sandbox.dify.calls import BridgeCaller, FlowCall, Reply
 from sandbox.dify.event_shapes import EventShapes, RunIds, usage_metadata
 from sandbox.dify.records import (
     DifyConversation,
@@ -48,6 +49,7 @@ class Run:
         inputs: Json,
         plan: Plan,
         conversation: DifyConversation | None,
+        caller: BridgeCaller,
     ) -> None:
         self.app = app
         self.version = version
@@ -57,6 +59,7 @@ class Run:
         self.inputs = inputs
         self.plan = plan
         self.conversation = conversation
+        self.caller = caller
         self.ids = RunIds(
             task_id=new_id(),
             message_id=new_id(),
@@ -77,6 +80,7 @@ class Run:
         self.stays_open = False
         self.client_left = False
         self.message: DifyMessage | None = None
+        self.replies: list[Reply] = []
         self.stop_requested = asyncio.Event()
         self.stop_reason = STOPPED_BY_OWNER
         self.news = asyncio.Condition()
@@ -107,6 +111,33 @@ class Run:
         self.cut_at = len(self.events)
         async with self.news:
             self.news.notify_all()
+
+    # What its HTTP Request nodes do.
+
+    @property
+    def node_calls(self) -> list[FlowCall]:
+        return [call for call in self.plan.calls if not call.early]
+
+    async def call_bridge(self, *, early: bool) -> None:
+        """One call after the other, each with what is known by then."""
+        for call in self.plan.calls:
+            if call.early == early:
+                await self.send(call)
+
+    async def send(self, call: FlowCall) -> Reply:
+        system = {
+            "user_id": self.user,
+            "query": self.query,
+            "app_id": self.app.id,
+            "workflow_run_id": self.ids.workflow_run_id,
+        }
+        if self.conversation is not None:
+            system["conversation_id"] = self.conversation.id
+        variables: Json = {f"sys.{name}": value for name, value in system.items()}
+        variables |= {f"start.{name}": value for name, value in self.inputs.items()}
+        reply = await self.caller.send(call, variables=variables, version=self.version)
+        self.replies.append(reply)
+        return reply
 
     @property
     def elapsed_s(self) -> float:

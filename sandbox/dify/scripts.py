@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from sandbox.dify.calls import FlowCall, parse_calls
 from sandbox.json_types import Json
+from sandbox.wire_log import mask_text
 
 _COMMAND = re.compile(r"^/([a-z]+)(?:\s+(\d+(?:\.\d+)?))?\s*$")
 DEFAULT_SECONDS = 20.0
@@ -105,6 +107,7 @@ class Plan:
     hang_after: int | None = None
     with_file: bool = False
     total_tokens: int | None = None
+    calls: list[FlowCall] = field(default_factory=list)
     extra: Json = field(default_factory=dict)
 
     @property
@@ -114,10 +117,15 @@ class Plan:
         )
 
 
-def plan(script: Script, *, echo: str, delta_interval_s: float) -> Plan:
-    """``echo`` is the friendly answer that most commands end with."""
-    pieces = _pieces(script, echo=echo)
-    made = Plan(pieces=pieces, piece_pause_s=delta_interval_s)
+def plan(query: str, *, echo: str, delta_interval_s: float) -> Plan:
+    """``echo`` is the friendly answer that most commands end with.
+
+    A message that only orders calls is answered with what the bridge said to them.
+    """
+    script = parse(query)
+    calls, rest = parse_calls(query)
+    pieces = _pieces(script, echo=echo if rest or not calls else "")
+    made = Plan(pieces=pieces, piece_pause_s=delta_interval_s, calls=calls)
     name = script.name
     if name == "slow":
         made.piece_pause_s = script.seconds / max(len(pieces), 1)
@@ -179,6 +187,7 @@ def greeting(*, query: str, inputs: Json, app_name: str, version: str) -> str:
     name = inputs.get("contact_name")
     filled = {key: value for key, value in inputs.items() if value not in (None, "")}
     shown = ", ".join(f"{key} = {_short(value)}" for key, value in filled.items())
+    shown = mask_text(shown)
     hello = f"Hello {name}!" if name else "Hello!"
     return (
         f"{hello} You asked: “{_short(query)}”.\n\n"

@@ -12,11 +12,13 @@ from starlette.routing import Route
 from sandbox.closing import Closing
 from sandbox.dify import errors
 from sandbox.dify.apps import CHAT_MODES, FLOW_MODES, DifyApp
+from sandbox.dify.calls import BridgeCaller
 from sandbox.dify.records import DifyConversation, DifyStore
 from sandbox.dify.runs import Runs
 from sandbox.dify.versions import VERSIONS, Version
 from sandbox.json_types import Json
 from sandbox.settings import Settings
+from sandbox.wire_log import WireLog
 
 BASE = "/v1"
 DEFAULT_USER = "DEFAULT-USER"
@@ -25,9 +27,12 @@ DEFAULT_USER = "DEFAULT-USER"
 class DifyServer:
     """Apps, conversations and runs of one workspace."""
 
-    def __init__(self, settings: Settings, *, closing: Closing) -> None:
+    def __init__(
+        self, settings: Settings, *, closing: Closing, wire_log: WireLog
+    ) -> None:
         self.settings = settings
         self.closing = closing
+        self.caller = BridgeCaller(wire_log)
         self.store = DifyStore()
         self.runs = Runs(self.store)
 

@@ -19,11 +19,18 @@ class Version:
     runs_in_celery: bool  # 1.14: ping first, silence instead of pre-run errors
     delete_status: int
     delete_checks_owner: bool
+    httpx: str  # of the HTTP Request node
 
     def event_json(self, event: Json) -> str:
         if self.is_old:
             return json.dumps(event)
         return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+    def node_json(self, body: object) -> str:
+        """The body of an HTTP Request node, written anew by its httpx."""
+        if self.httpx.startswith("0.27"):
+            return json.dumps(body)
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -46,6 +53,7 @@ VERSIONS = {
         runs_in_celery=False,
         delete_status=200,
         delete_checks_owner=True,
+        httpx="0.27.2",
     ),
     "1.12": Version(
         name="1.12",
@@ -55,6 +63,7 @@ VERSIONS = {
         runs_in_celery=False,
         delete_status=204,
         delete_checks_owner=False,
+        httpx="0.27.2",
     ),
     "1.14": Version(
         name="1.14",
@@ -64,5 +73,6 @@ VERSIONS = {
         runs_in_celery=True,
         delete_status=204,
         delete_checks_owner=True,
+        httpx="0.28.1",
     ),
 }

@@ -329,7 +329,7 @@ function filterWire() {
 }
 
 function drawWireFilter() {
-  $("wire-filter").replaceChildren(...["chatwoot→bridge", "bridge→dify", "bridge→chatwoot"].map((direction) => h("button", {
+  $("wire-filter").replaceChildren(...["chatwoot→bridge", "bridge→dify", "dify→bridge", "bridge→chatwoot"].map((direction) => h("button", {
     type: "button", className: "chip", ariaPressed: "false", onclick: (event) => {
       const on = !state.directions.delete(direction);
       if (on) state.directions.add(direction);

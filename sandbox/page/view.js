@@ -162,7 +162,7 @@ export function facts(rows) {
 
 // The wire log.
 
-const DIRECTIONS = { "chatwoot→bridge": "in", "bridge→dify": "dify", "bridge→chatwoot": "out" };
+const DIRECTIONS = { "chatwoot→bridge": "in", "bridge→dify": "dify", "bridge→chatwoot": "out", "dify→bridge": "back" };
 const PARTIES = { chatwoot: "Chatwoot", bridge: "Bridge", dify: "Dify" };
 
 export function directionView(direction) {
