@@ -24,13 +24,16 @@ os.environ.setdefault("DB_POOL_TIMEOUT_S", "1")
 os.environ.setdefault("DB_LOCK_TIMEOUT_MS", "1500")
 os.environ.setdefault("DB_STATEMENT_TIMEOUT_MS", "1800")
 
-# Threads: a webhook is one INSERT and an admin page a few queries, all of it waiting
-# for PostgreSQL. As many as the pool has connections (DB_POOL_MAX_SIZE).
+# Threads: a webhook is one INSERT and an admin page a few queries. A callback of a flow
+# waits for Chatwoot, without a connection to PostgreSQL; CALLBACKS_AT_ONCE of them at
+# most, and the other threads are left to webhooks, which Chatwoot gives 5 s.
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS") or 1)
-threads = int(os.environ.get("WEB_THREADS") or 10)
+threads = int(os.environ.get("WEB_THREADS") or 96)
+os.environ.setdefault("CALLBACKS_AT_ONCE", str(max(threads // 2, threads - 16)))
 
-# Chatwoot gives up after 5 s, so nothing useful takes longer than this.
+# Of a whole worker that answers its master no more; single requests have limits of
+# their own.
 timeout = 30
 # Whoever stops it waits ten seconds before they kill it.
 graceful_timeout = 8

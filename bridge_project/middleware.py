@@ -50,6 +50,23 @@ class ApiUnderAnyName:
         return self._get_response(request)
 
 
+class ApiWithoutSlash:
+    """Take an address of the API with a slash at its end for the one without.
+
+    A redirect would turn a POST of Dify's into a GET (reference/dify.md section 8a).
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Cut the slash off before the address is looked up."""
+        if request.path.startswith(API_PREFIXES):
+            request.path = request.path.rstrip("/")
+            request.path_info = request.path_info.rstrip("/")
+        return self._get_response(request)
+
+
 def _as_json(response: HttpResponse) -> JsonResponse:
     code, message = _SENTENCES.get(response.status_code, ("error", "Request failed."))
     answer = JsonResponse(

@@ -59,12 +59,16 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_results",
     "axes",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",  # Swagger UI and ReDoc, served from here
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",  # first: on each answer
     "bridge_project.middleware.JsonApiErrors",
     "bridge_project.middleware.ApiUnderAnyName",
+    "bridge_project.middleware.ApiWithoutSlash",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -187,6 +191,47 @@ CELERY_BEAT_SCHEDULE = {
     "end_idle": _periodic("end_idle", every_s=300.0),
     "look_for_gone": _periodic("look_for_gone", every_s=600.0),
     "prune": _periodic("prune", every_s=3600.0),
+    "pull_mirrors": _periodic("pull_mirrors", every_s=3600.0),
+}
+
+# --- The API that Dify flows call -----------------------------------------------
+
+# "token": flows need a bot's token or the conversation token that they got as an input.
+# "none": whoever reaches the address may change any conversation. Closed networks only.
+CALLBACK_AUTH = env.str("CALLBACK_AUTH", default="token")
+# Each message of the customer brings a new one, but for Dify 0.15: it goes on with the
+# inputs of the conversation's first message.
+CONVERSATION_TOKEN_MAX_AGE_S = env.int("CONVERSATION_TOKEN_MAX_AGE_S", default=86400)
+# Of a web process's threads; the others are left to webhooks, see gunicorn.conf.py.
+CALLBACKS_AT_ONCE = env.int("CALLBACKS_AT_ONCE", default=80)
+# Only one address takes files, and chooses its own handlers.
+FILE_UPLOAD_HANDLERS = ["bridge_project.lib.uploads.NoUpload"]
+
+REST_FRAMEWORK = {
+    # Who calls and what they send: `conversations.callbacks.views.CallbackView`. The
+    # other pages of the API are the document's, and open to all.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "conversations.callbacks.errors.answer_for_exception",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Chatwoot–Dify bridge",
+    "DESCRIPTION": (
+        "What a Dify flow may do in Chatwoot. Authenticate with a bot's callback token "
+        "as `Authorization: Bearer TOKEN`, and pass the input conversation_token on as "
+        "X-Conversation-Token."
+    ),
+    "VERSION": "1",
+    "OAS_VERSION": "3.0.3",
+    # Absolute, or Dify's import of a custom tool fails (reference/dify.md section 8b).
+    "SERVERS": [{"url": PUBLIC_URL}],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
 }
 
 # --- Language, time, static files ---------------------------------------------
@@ -238,11 +283,12 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # The largest form is that of a group, with some hundred permissions; none has files.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
-DATA_UPLOAD_MAX_NUMBER_FILES = 0
+# As many as Chatwoot takes in one message.
+DATA_UPLOAD_MAX_NUMBER_FILES = 15
 
 # What a page of the admin may load and do; answers of the API need none of it.
 CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ("/api/", "/chatwoot/"),
+    "EXCLUDE_URL_PREFIXES": ("/api/v1/", "/chatwoot/"),
     "DIRECTIVES": {
         "default-src": [NONE],
         # Unfold's pages are made with Alpine.js, which evaluates attributes.
@@ -354,6 +400,7 @@ UNFOLD = {
                     _page(_("Events"), "inbox", "conversations.webhookevent"),
                     _page(_("Turns"), "contact_support", "conversations.turn"),
                     _page(_("Conversations"), "forum", "conversations.conversation"),
+                    _page(_("Callbacks"), "call_received", "conversations.callback"),
                 ],
             },
             {
@@ -364,6 +411,14 @@ UNFOLD = {
                         _("Chatwoot accounts"), "hub", "chatwoot_api.chatwootaccount"
                     ),
                     _page(_("Inboxes"), "move_to_inbox", "chatwoot_api.inbox"),
+                    _page(_("Teams"), "groups", "chatwoot_api.team"),
+                    _page(_("Agents"), "support_agent", "chatwoot_api.agent"),
+                    _page(_("Labels"), "label", "chatwoot_api.label"),
+                    _page(
+                        _("Attribute definitions"),
+                        "tune",
+                        "chatwoot_api.attributedefinition",
+                    ),
                     _page(_("Dify apps"), "psychology", "dify_api.difyapp"),
                 ],
             },

@@ -15,7 +15,8 @@ from bridge_project.lib.errors import (
     UpstreamError,
     UpstreamUnavailable,
 )
-from bridge_project.lib.redact import cut
+from bridge_project.lib.redact import cut, mask_ours, mask_ours_within
+from bridge_project.lib.types import JsonObject
 from conversations import context, memory, slots
 from conversations.call_log import CallRecorder
 from conversations.leases import Watch
@@ -24,6 +25,7 @@ from conversations.models import (
     Conversation,
     DifyConversation,
     PipelineRun,
+    Reason,
     Turn,
     WebhookEvent,
 )
@@ -32,6 +34,7 @@ from conversations.outcomes import (
     SHUTDOWN,
     Interrupted,
     LeaseLost,
+    NoAnswer,
     NoPlace,
 )
 from dify_api import app_info
@@ -46,15 +49,8 @@ from dify_api.failures import (
     SilentStream,
     StreamCut,
 )
-from dify_api.inputs import shape_inputs
 from dify_api.models import DifyApp
-from dify_api.payloads import (
-    CHAT_MODES,
-    AppMode,
-    DifyReply,
-    StreamIds,
-    StreamProgress,
-)
+from dify_api.payloads import AppMode, DifyReply, StreamIds, StreamProgress
 from dify_api.pick_up import pick_up
 
 # How long we trust what an app said about its inputs; after a refusal, not at all.
@@ -80,23 +76,34 @@ def answer_for(
     app: DifyApp,
     recorder: CallRecorder,
     watch: Watch,
+    flow_spoke: bool = False,
 ) -> PipelineRun:
     """Return a run that answers the question.
 
     An earlier attempt's answer is taken if there is one, also when it is in Dify only,
     because the stream was cut off or the worker died. Raises UpstreamError; the failed
     run keeps the cause. Raises NoPlace while the app is busy, Interrupted when nobody
-    wants the answer any more.
+    wants the answer any more. A flow that has sent the customer a message of its own
+    (`flow_spoke`) before it failed is not asked again: it would say it twice. Raises
+    NoAnswer then.
     """
     ask = _Ask(
         turn, question=question, bot=bot, app=app, recorder=recorder, watch=watch
     )
     former = former_run(turn, question=question, app=app)
-    if former is None:
-        return ask.start()
-    if former.status == PipelineRun.Status.SUCCEEDED:
-        return former
-    return ask.pick_up(former) or ask.start()
+    if former is not None:
+        if former.status == PipelineRun.Status.SUCCEEDED:
+            return former
+        picked_up = ask.pick_up(former)
+        if picked_up is not None:
+            return picked_up
+    if flow_spoke:
+        raise NoAnswer(
+            Reason.DIFY_FAILED,
+            error="The flow failed after it had sent the customer a message of its "
+            f"own. It was not asked again, so as to not say that twice. {turn.error}",
+        )
+    return ask.start()
 
 
 def former_run(turn: Turn, *, question: str, app: DifyApp) -> PipelineRun | None:
@@ -158,6 +165,7 @@ class _Ask:
         recorder: CallRecorder,
         watch: Watch,
     ) -> None:
+        self._turn = turn
         self._conversation: Conversation = turn.conversation
         self._bot = bot
         self._app = app
@@ -169,6 +177,8 @@ class _Ask:
             last_message_id=turn.last_message_id,
             query=question,
         )
+        # What is sent; the row keeps it without the conversation's token.
+        self._inputs: JsonObject = {}
         self._has_place = False
         self._memory: DifyConversation | None = None
         self._remembered = ""
@@ -312,7 +322,7 @@ class _Ask:
         self._take_place()
         return self._client.run(
             query=run.query,
-            inputs=run.inputs,
+            inputs=self._inputs,
             user=run.dify_user,
             conversation_id=dify_conversation_id,
             trace_id=f"bridge-turn-{run.turn_id}-run-{run.pk}",
@@ -375,13 +385,12 @@ class _Ask:
                 raise
 
     def _shape_inputs(self) -> None:
-        wanted = context.wanted_inputs(
-            self._bot.inputs, conversation=self._conversation, question=self._run.query
+        """Send the conversation's token, but do not keep it."""
+        shaped = context.inputs_for(
+            self._turn, bot=self._bot, app=self._app, question=self._run.query
         )
-        if self._app.mode not in CHAT_MODES:
-            wanted[self._app.query_input] = self._run.query
-        shaped = shape_inputs(wanted, fields=self._app.declared_inputs())
-        self._run.inputs = shaped.inputs
+        self._inputs = shaped.inputs
+        self._run.inputs = mask_ours_within(shaped.inputs)
         for note in shaped.notes:
             self._note(note)
         if shaped.missing:
@@ -401,8 +410,9 @@ class _Ask:
         run.status = PipelineRun.Status.SUCCEEDED
         run.outcome = reply.outcome
         run.error_code = run.error = ""
-        run.answer = reply.answer
-        run.thinking = reply.thinking
+        # The model knows the inputs, and may repeat them to the customer.
+        run.answer = mask_ours(reply.answer)
+        run.thinking = mask_ours(reply.thinking)
         run.first_event_ms = reply.first_event_ms
         run.first_text_ms = reply.first_text_ms
         run.duration_ms = reply.duration_ms
@@ -440,7 +450,7 @@ class _Ask:
         run = self._run
         code = err.code if isinstance(err, BridgeError) else "internal_error"
         run.status = PipelineRun.Status.FAILED
-        run.error_code, run.error = code, cut(str(err))
+        run.error_code, run.error = code, cut(mask_ours(str(err)))
         if cause:
             run.status = PipelineRun.Status.STOPPED
             run.error_code, run.error = cause, ""

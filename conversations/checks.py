@@ -7,7 +7,7 @@ from typing import Any
 
 from django.apps.config import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from dify_api.models import MAX_TOTAL_TIMEOUT_S
 
@@ -50,5 +50,34 @@ def keys_are_set(
                 "print(Fernet.generate_key().decode())'`."
             ),
             id="conversations.E002",
+        )
+    ]
+
+
+@register(Tags.security)
+def callers_are_known(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Warn while callbacks need no token; refuse a setting that means nothing."""
+    if settings.CALLBACK_AUTH == "token":
+        return []
+    if settings.CALLBACK_AUTH != "none":
+        return [
+            Error(
+                f"CALLBACK_AUTH is {settings.CALLBACK_AUTH!r}, which means nothing.",
+                hint='Set it to "token", or leave it out. "none" asks for no token.',
+                id="conversations.E003",
+            )
+        ]
+    return [
+        Warning(
+            "Callbacks need no token (CALLBACK_AUTH=none): whoever reaches the bridge "
+            "can read and change every conversation and write to customers.",
+            hint=(
+                "Make a callback token on each bot's page, put it into the flows, then "
+                "set CALLBACK_AUTH=token. Until then let nobody but Dify reach "
+                "/api/v1/."
+            ),
+            id="conversations.W001",
         )
     ]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.payloads import Attachment, Message, parse_event
-from conversations.models import Conversation, WebhookEvent
+from conversations import conversation_tokens
+from conversations.models import Bot, Conversation, Turn, WebhookEvent
+from dify_api.inputs import ShapedInputs, shape_inputs
+from dify_api.models import DifyApp
+from dify_api.payloads import CHAT_MODES
 
 # A question without text: Dify refuses an empty query, with or without a file.
 _SENT = {
@@ -37,11 +42,47 @@ def question(messages: Iterable[Message]) -> str:
     return "\n\n".join(parts)
 
 
+def inputs_for(turn: Turn, *, bot: Bot, app: DifyApp, question: str) -> ShapedInputs:
+    """Return what a run sends as `inputs`, fitted to the app, with a token of its own.
+
+    A token that would be cut is left out: nothing can be reached with half of it.
+    """
+    token = conversation_tokens.make(turn.conversation, bot=bot, turn=turn)
+    wanted = wanted_inputs(
+        bot.inputs, conversation=turn.conversation, question=question, token=token
+    )
+    if app.mode not in CHAT_MODES:
+        wanted[app.query_input] = question
+    too_short = [
+        field.variable
+        for field in app.declared_inputs()
+        if wanted.get(field.variable) == token
+        and field.max_length is not None
+        and field.max_length < len(token)
+    ]
+    for name in too_short:
+        del wanted[name]
+    shaped = shape_inputs(wanted, fields=app.declared_inputs())
+    notes = tuple(_too_short(name, len(token)) for name in too_short)
+    return replace(shaped, notes=(*notes, *shaped.notes))
+
+
+def _too_short(name: str, length: int) -> str:
+    return (
+        f"input `{name}` was left out: a conversation token has {length} characters, "
+        "and the app allows fewer. Set its maximum length in Dify to 256."
+    )
+
+
 def wanted_inputs(
-    mapping: Mapping[str, str], *, conversation: Conversation, question: str
+    mapping: Mapping[str, str],
+    *,
+    conversation: Conversation,
+    question: str,
+    token: str = "",
 ) -> JsonObject:
     """Return the value of each mapped input; unknown sources count as not mapped."""
-    sources = input_sources(conversation, question=question)
+    sources = input_sources(conversation, question=question, token=token)
     return {
         name: value
         for name, source in mapping.items()
@@ -49,11 +90,14 @@ def wanted_inputs(
     }
 
 
-def input_sources(conversation: Conversation, *, question: str) -> JsonObject:
+def input_sources(
+    conversation: Conversation, *, question: str, token: str = ""
+) -> JsonObject:
     """Return everything an input may be mapped to; docs/inputs.md explains it.
 
-    Never a token or key: inputs come back in the stream and stay in Dify's logs
-    (reference/dify.md section 9, point 9).
+    Inputs come back in the stream and stay in Dify's logs (reference/dify.md section 9,
+    point 9). So no token or key is among them but `token`, which soon expires and opens
+    this one conversation.
     """
     browser_language = conversation.additional_attributes.get("browser_language")
     language = conversation.additional_attributes.get(
@@ -83,7 +127,10 @@ def input_sources(conversation: Conversation, *, question: str) -> JsonObject:
         },
         "account": {"id": conversation.account.account_id},
         "message": {"direction": "incoming", "text": question},
-        "bridge": {"api_url": f"{settings.PUBLIC_URL}/api/v1"},
+        "bridge": {
+            "api_url": f"{settings.PUBLIC_URL}/api/v1",
+            "conversation_token": token,
+        },
     }
 
 

@@ -92,27 +92,80 @@ def situation_of(conversation: Conversation) -> Situation:
     )
 
 
+@dataclass(frozen=True)
+class FlowMarks:
+    """What the bot's own flow did during the turn that it answers.
+
+    `statuses` are those in which the conversation still is that turn's.
+    """
+
+    statuses: frozenset[str] = frozenset()
+    assigned: bool = False
+    paused: bool = False
+    spoke: bool = False
+
+
+NO_MARKS = FlowMarks()
+
+
+def marks_of(by_flow: JsonObject, *, by_webhook: bool = False) -> FlowMarks:
+    """Return what `Turn.by_flow` says.
+
+    As Chatwoot shows it now, only the status counts that the flow set last. Webhooks of
+    those before may come late: `by_webhook` lets them count, too.
+    """
+    last, all_of_them = by_flow.get("status"), by_flow.get("statuses")
+    statuses = {last} if isinstance(last, str) else set()
+    if by_webhook and isinstance(all_of_them, list):
+        statuses |= {status for status in all_of_them if isinstance(status, str)}
+    return FlowMarks(
+        statuses=frozenset(statuses),
+        assigned=bool(by_flow.get("assignee")),
+        paused=bool(by_flow.get("pause")),
+        spoke=bool(by_flow.get("spoke")),
+    )
+
+
+# In which no agent is waiting for a conversation, and none is meant to.
+CLOSED = frozenset({ConversationStatus.RESOLVED, ConversationStatus.SNOOZED})
+
+
+def is_settled_by_flow(left: Reason | None, *, status: str, spoke: bool) -> bool:
+    """Tell whether a handover leaves the status as the bot's own flow has set it.
+
+    `left` is why the conversation no longer would be the bot's but for its flow. What
+    the flow has opened is open. What it has resolved or snoozed stays so if the
+    customer got an answer (`spoke`), but nobody is left with silence in a closed
+    conversation.
+    """
+    if left != Reason.STATUS_NOT_ALLOWED:
+        return False
+    return status == ConversationStatus.OPEN or (spoke and status in CLOSED)
+
+
 # The conversation still is the bot's, but the bot is to be silent: if only the bot sees
 # the conversation, the humans have to be told.
 SILENCED = frozenset({Reason.PAUSED, Reason.HUMAN_IS_ASSIGNED})
 
 
 def why_no_longer(
-    situation: Situation, *, turn_message_id: int, bot: Bot
+    situation: Situation, *, turn_message_id: int, bot: Bot, marks: FlowMarks = NO_MARKS
 ) -> Reason | None:
     """Return why a turn may not be answered any more, or None if it may.
 
     A public human reply after the customer's last message takes over. An assignee alone
     does so only where the bot says so, since reopened conversations keep last week's
-    (reference/chatwoot.md section 4).
+    (reference/chatwoot.md section 4). What the turn's own flow did (`marks`) takes
+    nothing from it; an operator's pause here in the admin does.
     """
     if situation.human_message_id > turn_message_id:
         return Reason.HUMAN_HAS_TAKEN_OVER
-    if situation.status not in bot.speak_in_statuses:
+    if situation.status not in {*bot.speak_in_statuses, *marks.statuses}:
         return Reason.STATUS_NOT_ALLOWED
-    if is_paused(situation, bot=bot):
+    if situation.paused or (not marks.paused and is_paused(situation, bot=bot)):
         return Reason.PAUSED
-    if bot.yields_to_assignee and situation.assignee_kind == "user":
+    yields = bot.yields_to_assignee and not marks.assigned
+    if yields and situation.assignee_kind == "user":
         return Reason.HUMAN_IS_ASSIGNED
     return None
 

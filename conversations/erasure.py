@@ -18,6 +18,7 @@ from chatwoot_api.payloads import CONTACT_EVENTS
 from conversations import audit, deletion, removal
 from conversations.models import (
     AuditEntry,
+    Callback,
     Conversation,
     DifyConversation,
     Erasure,
@@ -58,6 +59,8 @@ def stored(account: ChatwootAccount, contact_id: int) -> Stored:
         turns=Turn.objects.filter(conversation__in=ids).count(),
         events=events.filter(chatwoot_conversation_id__in=numbers).count()
         + _events_without_conversation(account.pk, contact_id).count(),
+        callbacks=Callback.objects.filter(conversation__in=ids).count()
+        + _callbacks_without_conversation(account.pk, contact_id).count(),
         dify_conversations=DifyConversation.objects.filter(
             conversation__in=ids
         ).count(),
@@ -127,8 +130,14 @@ def _erase_here(wish: Erasure, *, now: datetime) -> None:
             break
     with transaction.atomic():
         events = _events_without_conversation(wish.account_id, wish.chatwoot_contact_id)
-        removed = removal.remove_events(events)
-        _count(wish, Counter(events=removed))
+        callbacks = _callbacks_without_conversation(
+            wish.account_id, wish.chatwoot_contact_id
+        )
+        removed = Counter(
+            events=removal.remove_events(events),
+            callbacks=removal.remove_callbacks(callbacks),
+        )
+        _count(wish, removed)
     _note_erased(wish, now=now)
 
 
@@ -175,6 +184,8 @@ def _erase_batch(
     # After the turns, whose runs may have known more of them.
     memories = DifyConversation.objects.filter(conversation=conversation)
     deletion.want_all(memories, reason=DifyConversation.End.ERASED, erasure=wish)
+    asked = Callback.objects.filter(conversation=conversation, turn=None)
+    counts["callbacks"] += removal.remove_callbacks(asked)
     events = _some_events(wish, conversation)
     counts["events"] += removal.remove_events(events)
     is_over = len(turn_ids) < BATCH and counts["events"] < BATCH
@@ -211,6 +222,15 @@ def _events_without_conversation(
         account=account_id,
         chatwoot_conversation_id=None,
     )
+
+
+def _callbacks_without_conversation(
+    account_id: int, contact_id: int
+) -> QuerySet[Callback]:
+    """Return what flows asked for the contact alone: to write to it, to look at it."""
+    named = Q(arguments__contact_id__in=[contact_id, str(contact_id)])
+    told = Q(after__contact_id=contact_id) | Q(answer__contact_id=contact_id)
+    return Callback.objects.filter(named | told, account=account_id, conversation=None)
 
 
 def _count(wish: Erasure, counts: Counter[str]) -> None:

@@ -17,6 +17,7 @@ from chatwoot_api.payloads import Message
 from conversations.decisions import (
     Situation,
     is_human_reply,
+    marks_of,
     situation_of,
     why_no_longer,
 )
@@ -32,6 +33,10 @@ class Look:
     # Why the turn must not be answered; None if it may be.
     why_not: Reason | None
     status: str
+    # Why it must not, but for what its own flow did: the flow let go of it.
+    left_by_flow: Reason | None = None
+    # The flow sent the customer a message of its own.
+    flow_spoke: bool = False
 
 
 def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
@@ -39,9 +44,12 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
 
     What no token may read is taken from the mirror, which the webhooks keep. Raises
     UpstreamError when Chatwoot is away: the answer could not be posted either.
+
+    What the turn's own flow has changed is read after Chatwoot: a callback notes it
+    before it changes anything, so what is seen there stands here by now.
     """
     conversation = Conversation.objects.get(pk=turn.conversation_id)
-    situation = situation_of(conversation)
+    situation, by_webhook = situation_of(conversation), True
     try:
         current, last = client.show_conversation(conversation.chatwoot_conversation_id)
     except NotFound:
@@ -54,6 +62,7 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
         if err.status != 500 or client.can_read_messages:
             raise
     else:
+        by_webhook = False
         replied_id = _human_reply_after(turn, last=last, client=client)
         situation = Situation(
             status=current.status or situation.status,
@@ -63,8 +72,17 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
             paused=situation.paused,
             human_message_id=max(situation.human_message_id, replied_id),
         )
-    reason = why_no_longer(situation, turn_message_id=turn.last_message_id, bot=bot)
-    return Look(reason, situation.status)
+    by_flow = Turn.objects.values_list("by_flow", flat=True).get(pk=turn.pk)
+    marks = marks_of(by_flow, by_webhook=by_webhook)
+    newest = turn.last_message_id
+    reason = why_no_longer(situation, turn_message_id=newest, bot=bot, marks=marks)
+    without = why_no_longer(situation, turn_message_id=newest, bot=bot)
+    return Look(
+        why_not=reason,
+        status=situation.status,
+        left_by_flow=without if reason is None else None,
+        flow_spoke=marks.spoke,
+    )
 
 
 def _human_reply_after(

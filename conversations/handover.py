@@ -33,12 +33,20 @@ _QUIET = frozenset(
         Reason.PAUSED,
         Reason.HUMAN_IS_ASSIGNED,
         Reason.ERASED,
+        Reason.HANDED_OVER_BY_FLOW,
     }
 )
+# No failure of which agents would have to be told.
+_WITHOUT_NOTE = frozenset({Reason.HANDED_OVER_BY_FLOW})
 
 
 def hand_over(
-    turn: Turn, *, bot: Bot, client: ChatwootClient, quietly: bool = False
+    turn: Turn,
+    *,
+    bot: Bot,
+    client: ChatwootClient,
+    quietly: bool = False,
+    opens: bool = True,
 ) -> None:
     """Hand the turn over; may be repeated until every step is done.
 
@@ -46,15 +54,17 @@ def hand_over(
     bot may not speak. It is what brings the customer to the agents, so a refused line
     or note does not stop it. A bot that only writes notes leaves customer and status
     alone; one that was paused meanwhile says nothing to the customer (`quietly`).
+    Without `opens` the status is one that the bot's own flow has set on purpose.
     """
     speaks = bot.reply_as == ReplyAs.MESSAGE
     tells = speaks and not quietly and turn.handover_reason not in _QUIET
     if tells and bot.failure_public_text.strip():
         _say(turn, OutgoingMessage.Part.FAILURE_TEXT, bot.failure_public_text, client)
-    if bot.failure_private_text.strip():
+    notes = turn.handover_reason not in _WITHOUT_NOTE
+    if notes and bot.failure_private_text.strip():
         note = bot.failure_private_text.replace("{cause}", _cause(turn))
         _say(turn, OutgoingMessage.Part.FAILURE_NOTE, note, client)
-    if speaks:
+    if speaks and opens:
         client.toggle_status(
             turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
         )

@@ -7,6 +7,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
+from chatwoot_api import sync
 from conversations import deletion, erasure, idle, probes, retention
 
 logger = logging.getLogger(__name__)
@@ -16,6 +17,12 @@ logger = logging.getLogger(__name__)
 def probe_services() -> dict[str, int]:
     """Try refused tokens again."""
     return probes.probe_refused(timezone.now())
+
+
+@shared_task
+def pull_mirrors() -> dict[str, int]:
+    """Read teams, agents, labels, attributes and inboxes of all accounts again."""
+    return sync.pull_all(now=timezone.now())
 
 
 @shared_task

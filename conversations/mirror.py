@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from chatwoot_api import payloads
@@ -36,6 +37,27 @@ def lock(conversation_id: int) -> Conversation:
 
 def _locking(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
     return rows.select_for_update(of=("self",)).select_related("account", "inbox")
+
+
+def introduce(account: ChatwootAccount, current: payloads.Conversation) -> Conversation:
+    """Begin the mirror of a conversation with what Chatwoot answered.
+
+    Only where no webhook told of it yet: what changes a known one are webhooks alone,
+    since the flow must see each change.
+    """
+    with transaction.atomic():
+        conversation = locked(account, number=current.id)
+        if conversation.source_updated_at is None:
+            if current.inbox_id is not None:
+                conversation.inbox = Inbox.objects.remember(
+                    account,
+                    chatwoot_id=current.inbox_id,
+                    name="",
+                    channel=current.channel,
+                )
+            _copy_state(current, conversation=conversation)
+            conversation.save()
+    return conversation
 
 
 def apply(event: ChatwootEvent, *, to: Conversation) -> None:

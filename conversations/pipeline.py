@@ -27,7 +27,13 @@ from conversations import (
 )
 from conversations.aftermath import Result
 from conversations.call_log import CallRecorder
-from conversations.decisions import SILENCED, hides_from_humans
+from conversations.decisions import (
+    CLOSED,
+    SILENCED,
+    hides_from_humans,
+    is_settled_by_flow,
+)
+from conversations.freshness import Look
 from conversations.leases import Watch, keeper
 from conversations.models import (
     Bot,
@@ -229,7 +235,7 @@ def _work(attempt: Attempt) -> Ending:
     look = freshness.look(turn, bot=bot, client=client)
     if turn.handover_reason:
         _keep(attempt)
-        return _hand_over(attempt, not_ours=look.why_not)
+        return _hand_over(attempt, look=look)
     if look.why_not is not None:
         return _not_answered(attempt, reason=look.why_not, status=look.status)
     if not bot.enabled:
@@ -237,13 +243,15 @@ def _work(attempt: Attempt) -> Ending:
         return _not_answered(attempt, reason=reason, status=look.status)
     # 3. Ask.
     attempt.typing.show()
-    answered = _ask(attempt)
+    answered = _ask(attempt, flow_spoke=look.flow_spoke)
     attempt.typing.hide()
     # 4. Dify took its time: look again, just before posting.
     look = freshness.look(turn, bot=bot, client=client)
     if look.why_not is not None:
         return _not_answered(attempt, reason=look.why_not, status=look.status)
     missing = _why_no_answer(answered)
+    if missing == Reason.EMPTY_ANSWER and (look.flow_spoke or look.left_by_flow):
+        return _ended_by_flow(attempt, look=look)
     if missing is not None:
         raise NoAnswer(missing)
     _claim_post(attempt)
@@ -301,7 +309,23 @@ def _not_answered(attempt: Attempt, *, reason: Reason, status: str) -> Ending:
     return Ending(Turn.Status.SKIPPED, reason)
 
 
-def _ask(attempt: Attempt) -> PipelineRun:
+def _ended_by_flow(attempt: Attempt, *, look: Look) -> Ending:
+    """End a turn whose flow did by callbacks what there was to do, and said no more.
+
+    No failure, so neither line nor note. Opened for the agents, or paused where they
+    see it, it is handed over; what the flow resolved or snoozed is deliberately left
+    without an answer. Paused where only the bot sees it, it has yet to be opened.
+    """
+    if look.flow_spoke:
+        return Ending(Turn.Status.ANSWERED, Reason.ANSWERED_BY_FLOW)
+    if hides_from_humans(status=look.status, bot=attempt.bot):
+        raise NoAnswer(Reason.HANDED_OVER_BY_FLOW)
+    is_closed = look.status in CLOSED
+    status = Turn.Status.SKIPPED if is_closed else Turn.Status.HANDED_OVER
+    return Ending(status, Reason.HANDED_OVER_BY_FLOW)
+
+
+def _ask(attempt: Attempt, *, flow_spoke: bool) -> PipelineRun:
     app = attempt.bot.dify_app
     if app is None:
         raise ConfigurationError("The bot has no Dify app. Choose one at the bot.")
@@ -312,6 +336,7 @@ def _ask(attempt: Attempt) -> PipelineRun:
         app=app,
         recorder=attempt.recorder,
         watch=attempt.watch,
+        flow_spoke=flow_spoke,
     )
 
 
@@ -358,15 +383,21 @@ def _is_answered(turn: Turn, *, client: ChatwootClient) -> bool:
         raise
 
 
-def _hand_over(attempt: Attempt, *, not_ours: Reason | None) -> Ending:
-    """Finish a handover, unless a human was faster."""
-    turn = attempt.turn
+def _hand_over(attempt: Attempt, *, look: Look) -> Ending:
+    """Finish a handover, unless a human was faster.
+
+    A flow may have let go of the conversation before it failed. Whom it has spoken to
+    then hears no apology; the agents get the note in any case.
+    """
+    turn, not_ours = attempt.turn, look.why_not
     if not_ours is None or not_ours in SILENCED:
+        left, spoke = look.left_by_flow, look.flow_spoke
         handover.hand_over(
             turn,
             bot=attempt.bot,
             client=attempt.client,
-            quietly=not_ours is not None,
+            quietly=not_ours is not None or (left is not None and spoke),
+            opens=not is_settled_by_flow(left, status=look.status, spoke=spoke),
         )
     elif not handover.was_begun(turn):
         # Otherwise it is our own status change, made before a worker died.

@@ -13,9 +13,12 @@ from bridge_project.lib.redact import cut
 from chatwoot_api.payloads import parse_event
 from conversations import deletion, mirror, turns
 from conversations.decisions import (
+    NO_MARKS,
     Decision,
+    FlowMarks,
     Situation,
     decide,
+    marks_of,
     situation_of,
     why_no_longer,
 )
@@ -101,7 +104,7 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
         conversation, before=before, bot=bot
     ):
         # The customer's own message is the first news of it.
-        _take_back(conversation, bot=bot, now=now)
+        _take_back(conversation, before=before, bot=bot, now=now)
     hands_over = decision.action == Action.HAND_OVER
     return turns.add_message(
         row,
@@ -115,18 +118,27 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
 def _follow(
     conversation: Conversation, *, before: Situation, bot: Bot, now: datetime
 ) -> Turn | None:
-    """Stop a run whose answer is no longer wanted, or go on where the bot may again."""
-    reason = why_no_longer(
-        situation_of(conversation),
-        turn_message_id=conversation.last_customer_message_id,
-        bot=bot,
-    )
+    """Stop a run whose answer is no longer wanted, or go on where the bot may again.
+
+    What the run's own flow has changed neither stops the run nor, as long as it is so,
+    gives anything back.
+    """
+    current = situation_of(conversation)
+    newest = conversation.last_customer_message_id
+    reason = why_no_longer(current, turn_message_id=newest, bot=bot)
     if reason is not None:
-        Turn.objects.interrupt_running(conversation.pk, cause=reason)
+        marks = _marks(Turn.objects.running_turn(conversation.pk))
+        reason = why_no_longer(current, turn_message_id=newest, bot=bot, marks=marks)
+        if reason is not None:
+            Turn.objects.interrupt_running(conversation.pk, cause=reason)
         return None
     if not _is_given_back(conversation, before=before, bot=bot):
         return None
-    return _take_back(conversation, bot=bot, now=now)
+    return _take_back(conversation, before=before, bot=bot, now=now)
+
+
+def _marks(turn: Turn | None) -> FlowMarks:
+    return marks_of(turn.by_flow, by_webhook=True) if turn else NO_MARKS
 
 
 def _is_given_back(conversation: Conversation, *, before: Situation, bot: Bot) -> bool:
@@ -140,7 +152,9 @@ def _is_given_back(conversation: Conversation, *, before: Situation, bot: Bot) -
     return why_no_longer(before, turn_message_id=newest, bot=bot) is not None
 
 
-def _take_back(conversation: Conversation, *, bot: Bot, now: datetime) -> Turn | None:
+def _take_back(
+    conversation: Conversation, *, before: Situation, bot: Bot, now: datetime
+) -> Turn | None:
     """Owe an answer to what is unanswered in a conversation that the bot has again.
 
     Whoever gives it back expects the bot to go on, and nobody else sees it. What a
@@ -170,7 +184,11 @@ def _take_back(conversation: Conversation, *, bot: Bot, now: datetime) -> Turn |
             name="message_created",
             payload__message_type__in=["incoming", 0],
             status=WebhookEvent.Status.PROCESSED,
-            chatwoot_message_id__gt=max(newest, conversation.last_human_message_id),
+            chatwoot_message_id__gt=max(
+                newest,
+                conversation.last_human_message_id,
+                _settled_by_flow(conversation, before=before, bot=bot),
+            ),
         )
         .exclude(payload={})
         .order_by("-chatwoot_message_id")[:MAX_JOINED]
@@ -188,6 +206,22 @@ def _take_back(conversation: Conversation, *, bot: Bot, now: datetime) -> Turn |
             row.save(update_fields=["turn"])
             _store(row, decision=decision, now=now)
     return turns.start_waiting(conversation)
+
+
+def _settled_by_flow(conversation: Conversation, *, before: Situation, bot: Bot) -> int:
+    """Return up to which message a flow that took and gave back settles nothing anew.
+
+    It opened the conversation and set it to pending again within one run: only what
+    came in between was missed.
+    """
+    turn = Turn.objects.running_turn(conversation.pk)
+    if turn is None:
+        return 0
+    newest = conversation.last_customer_message_id
+    by_others = why_no_longer(
+        before, turn_message_id=newest, bot=bot, marks=_marks(turn)
+    )
+    return turn.last_message_id if by_others is None else 0
 
 
 def _known(row: WebhookEvent) -> Reason | None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from conversations.models import (
     AuditEntry,
+    Callback,
     Conversation,
     DifyConversation,
     OutgoingMessage,
@@ -30,7 +31,11 @@ def remove_turns(turn_ids: Sequence[int]) -> Counter[str]:
     An event that lost its turn would look like a message that waits for one.
     """
     _keep_ids_in_dify(turn_ids)
+    runs = PipelineRun.objects.filter(turn__in=turn_ids).values("pk")
     return Counter(
+        # One after the other: an index serves each, and none serves both at once.
+        callbacks=remove_callbacks(Callback.objects.filter(turn__in=turn_ids))
+        + remove_callbacks(Callback.objects.filter(run__in=runs)),
         calls=_delete(UpstreamCall.objects.filter(turn__in=turn_ids)),
         outgoing_messages=_delete(OutgoingMessage.objects.filter(turn__in=turn_ids)),
         runs=_delete(PipelineRun.objects.filter(turn__in=turn_ids)),
@@ -44,11 +49,18 @@ def remove_events(events: QuerySet[WebhookEvent]) -> int:
     return _delete(events)
 
 
+def remove_callbacks(callbacks: QuerySet[Callback]) -> int:
+    """Delete what flows asked for; nothing hangs on it."""
+    return _delete(callbacks)
+
+
 def remove_conversations(conversation_ids: Sequence[int]) -> int:
     """Delete conversations that have neither turns nor events any more.
 
-    What is known of them in Dify stays until Dify has proven that it forgot it.
+    What is known of them in Dify stays until Dify has proven that it forgot it. What
+    flows asked for outside of a turn goes with them.
     """
+    remove_callbacks(Callback.objects.filter(conversation__in=conversation_ids))
     memories = DifyConversation.objects.filter(conversation__in=conversation_ids)
     _delete(memories.exclude(deleted_at=None).filter(erasure=None))
     memories.update(conversation=None)

@@ -22,7 +22,9 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from chatwoot_api.models import ChatwootAccount
 from conversations import audit, removal
 from conversations.models import (
+    ActionLock,
     AuditEntry,
+    Callback,
     Conversation,
     DifyConversation,
     OutgoingMessage,
@@ -39,7 +41,10 @@ BATCH = 500
 MAX_BATCHES = 1000
 MAX_S = 60.0
 _EVER = datetime.min.replace(tzinfo=UTC)
+# Nobody works on one conversation for so long; by now they are of dead processes.
+LOCKS_KEPT_FOR = timedelta(hours=1)
 _NO_TEXTS = Q(query="", inputs={}, answer="", thinking="", error="")
+_NOTHING_ASKED = Q(arguments={}, before={}, after={}, answer={}, message="")
 RowT = TypeVar("RowT", bound=Model)
 
 
@@ -78,6 +83,7 @@ def prune(
         if done:
             audit.record(AuditEntry.Verb.PRUNED, account=account_id, counts={**done})
     _clear_sessions()
+    ActionLock.objects.filter(expires_at__lt=now - LOCKS_KEPT_FOR).delete()
     return Pruned(counts=dict(counts), more=budget.is_used_up)
 
 
@@ -110,6 +116,7 @@ class _Pruning:
         counts: Counter[str] = Counter()
         counts.update(self._delete_turns())
         counts.update(self._delete_events())
+        counts.update(self._delete_callbacks())
         counts.update(self._delete_conversations())
         counts["payloads_emptied"] += self._empty_payloads()
         counts["turns_emptied"] += self._empty_texts()
@@ -143,6 +150,19 @@ class _Pruning:
             ),
         )
 
+    def _delete_callbacks(self) -> Counter[str]:
+        """Delete callbacks without a turn; the others go with theirs."""
+        rows = Callback.objects.filter(
+            account=self._account_id, turn=None, created_at__lt=self._before_history
+        )
+        return self._delete(
+            rows,
+            order="created_at",
+            remove=lambda ids: Counter(
+                callbacks=removal.remove_callbacks(Callback.objects.filter(pk__in=ids))
+            ),
+        )
+
     def _delete_conversations(self) -> Counter[str]:
         """Delete conversations of which nothing is left, in Dify neither.
 
@@ -153,6 +173,7 @@ class _Pruning:
         rows = Conversation.objects.filter(
             ~Exists(Turn.objects.filter(**of_this)),
             ~Exists(WebhookEvent.objects.filter(**of_this)),
+            ~Exists(Callback.objects.filter(**of_this)),
             ~Exists(DifyConversation.objects.filter(**of_this, deleted_at=None)),
             account=self._account_id,
             updated_at__lt=self._before_history,
@@ -198,6 +219,7 @@ class _Pruning:
     def _empty_texts(self) -> int:
         if self._retention.text_days is None:
             return 0
+        self._empty_callbacks()
         return _Emptying(
             Turn.objects.filter(conversation__account=self._account_id),
             moment="created_at",
@@ -205,6 +227,25 @@ class _Pruning:
             in_use=Q(status__in=UNFINISHED),
             empty=_empty_turns,
         ).run(self._retention, mark="texts_done_until", budget=self._budget)
+
+    def _empty_callbacks(self) -> None:
+        """Empty the callbacks without a turn; those of turns are emptied with them.
+
+        They share the mark of the turns, who come after them: it moves on only once
+        these are done.
+        """
+        since = self._retention.texts_done_until or _EVER
+        rows = Callback.objects.filter(
+            account=self._account_id,
+            turn=None,
+            created_at__gte=since,
+            created_at__lt=self._before_texts,
+        ).exclude(_NOTHING_ASKED)
+        while self._budget.take():
+            ids = list(rows.order_by("created_at").values_list("pk", flat=True)[:BATCH])
+            _empty_callbacks(Callback.objects.filter(pk__in=ids))
+            if len(ids) < BATCH:
+                break
 
     def _empty_names(self) -> int:
         """Empty what tells who the contact is, in conversations that rest."""
@@ -244,9 +285,17 @@ def _empty_turns(turn_ids: list[int]) -> int:
     calls.exclude(request_excerpt="", response_excerpt="").update(
         request_excerpt="", response_excerpt=""
     )
+    _empty_callbacks(Callback.objects.filter(turn__in=turn_ids))
     turns = Turn.objects.filter(pk__in=turn_ids)
     turns.exclude(error="").update(error="")
     return len(turn_ids)
+
+
+def _empty_callbacks(callbacks: QuerySet[Callback]) -> None:
+    """Without its answer a callback can answer no repeat, so its key goes, too."""
+    callbacks.exclude(_NOTHING_ASKED).update(
+        arguments={}, before={}, after={}, answer={}, message="", once_key=None
+    )
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,9 @@ def _restart_with(event: WebhookEvent, *, turn: Turn, bot: Bot) -> None:
         return
     if turn.events.count() >= MAX_JOINED or turn.outgoing_messages.exists():
         return
+    if turn.by_flow.get("spoke"):
+        # What the flow has told the customer it would tell again.
+        return
     _attach([event], turn=turn)
     Turn.objects.filter(pk=turn.pk).update(interrupt=NEW_MESSAGE)
 

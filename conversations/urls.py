@@ -1,17 +1,24 @@
-"""Addresses of the flow. With and without a slash at the end is the same."""
+"""Addresses of the flow. A slash at the end has been cut off by the middleware."""
 
 from __future__ import annotations
 
-from django.urls import re_path
+from django.urls import include, path
 
+from conversations.callbacks import schema
+from conversations.callbacks import urls as callbacks
 from conversations.views import chatwoot_webhook
 
 urlpatterns = [
-    re_path(r"^api/v1/chatwoot-webhook/?$", chatwoot_webhook, name="chatwoot-webhook"),
-    re_path(
-        r"^api/v1/chatwoot-webhook/(?P<account_key>[-\w]+)/?$",
+    path("api/v1/chatwoot-webhook", chatwoot_webhook, name="chatwoot-webhook"),
+    path(
+        "api/v1/chatwoot-webhook/<slug:account_key>",
         chatwoot_webhook,
         name="chatwoot-webhook-of-account",
     ),
-    re_path(r"^chatwoot/webhook/?$", chatwoot_webhook, name="chatwoot-webhook-short"),
+    path("chatwoot/webhook", chatwoot_webhook, name="chatwoot-webhook-short"),
+    path("api/v1/openapi.json", schema.openapi_json, name="openapi"),
+    path("api/schema", schema.WholeDocument.as_view(), name="api-schema"),
+    path("api/docs", schema.SwaggerUi.as_view(), name="api-docs"),
+    path("api/redoc", schema.ReDoc.as_view(), name="api-redoc"),
+    path(schema.PREFIX, include(callbacks)),
 ]

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from bridge_project.lib.types import JsonValue
+
 EXCERPT_MAX_CHARS = 2000
 MASK = "[secret]"
 
+# The tokens with which flows call the bridge, whole or cut; a full stop behind one ends
+# the sentence. No other end is looked for, so a long text takes no more than one pass.
+_OUR_TOKENS = r"bridge-(?:bot|conv)-[A-Za-z0-9._-]{19,}[A-Za-z0-9_-]"
+_OUR_SHAPES = re.compile(_OUR_TOKENS)
 # Bearer tokens, Dify keys, passwords in URLs and what JSON calls a secret, wherever
 # they turn up in a text. A contact_inbox holds the visitor's key to the public API.
 _SECRET_SHAPES = re.compile(
     r"(?P<bearer>\bBearer\s+)[\w.~+/=-]+"
+    rf"|{_OUR_TOKENS}"
     r"|\bapp-[A-Za-z0-9_-]{8,}"
     r"|(?P<field>\"(?:pubsub_token|hmac_token|api_access_token|access_token|secret"
     r"|password)\"\s*:\s*)\"[^\"]*\""
@@ -51,6 +58,22 @@ def excerpt(text: str, *, secrets: Iterable[str] = ()) -> str:
 def mask(text: str, *, secrets: Iterable[str] = ()) -> str:
     """Replace the given secrets, and whatever looks like one, by a marker."""
     return _SECRET_SHAPES.sub(_mask_match, _without(secrets, text=text))
+
+
+def mask_ours(text: str) -> str:
+    """Replace the bridge's own tokens alone: in texts that are for customers."""
+    return _OUR_SHAPES.sub(MASK, text)
+
+
+def mask_ours_within(value: JsonValue) -> JsonValue:
+    """Return the value without the bridge's own tokens in any text of it."""
+    if isinstance(value, str):
+        return mask_ours(value)
+    if isinstance(value, list):
+        return [mask_ours_within(item) for item in value]
+    if isinstance(value, dict):
+        return {mask_ours(key): mask_ours_within(item) for key, item in value.items()}
+    return value
 
 
 def _without(secrets: Iterable[str], *, text: str) -> str:

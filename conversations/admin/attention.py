@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,8 +16,10 @@ from django.utils.translation import gettext, ngettext
 from bridge_project.lib.admin_base import admin_url, badge, list_url
 from chatwoot_api.models import ChatwootAccount, Health
 from conversations.admin.base import ACTION_TONES, TURN_TONES
+from conversations.admin.callback import worth_a_look
 from conversations.models import (
     Bot,
+    Callback,
     DifyConversation,
     Reason,
     Turn,
@@ -61,17 +64,19 @@ def add_numbers(request: HttpRequest, context: dict[str, object]) -> dict[str, o
     since = timezone.now() - timedelta(hours=24)
     return {
         **context,
-        "alarms": list(_alarms()),
+        "alarms": list(_alarms(since=since)),
         "steps": list(_first_steps()),
         "turn_counts": _turn_counts(since=since),
         "event_counts": _event_counts(since=since),
     }
 
 
-def _alarms() -> Iterator[Alarm]:
+def _alarms(*, since: datetime) -> Iterator[Alarm]:
     yield from _failed()
     yield from _overdue()
     yield from _unhealthy()
+    yield from _open_to_anybody()
+    yield from _refused_callbacks(since=since)
     yield from _undeletable()
 
 
@@ -197,6 +202,43 @@ def _trouble(account: ChatwootAccount) -> str:
     )
 
 
+def _open_to_anybody() -> Iterator[Alarm]:
+    """The API that flows call, while nobody is asked for a token."""
+    if settings.CALLBACK_AUTH == "none":
+        yield Alarm(
+            gettext(
+                "Whoever reaches the bridge can read and change every conversation: "
+                "CALLBACK_AUTH is “none”. Make a callback token on each bot's page, "
+                "put it into the flows, then set CALLBACK_AUTH to “token”."
+            ),
+            list_url(Bot),
+            "lock_open",
+        )
+
+
+def _refused_callbacks(*, since: datetime) -> Iterator[Alarm]:
+    """What flows asked for in vain, unless a human was in charge."""
+    count = _count(worth_a_look(Callback.objects.filter(created_at__gte=since)))
+    if count:
+        yield Alarm(
+            ngettext(
+                "%(count)s callback of a Dify flow was refused in the last 24 hours. "
+                "The flow's author should look.",
+                "%(count)s callbacks of Dify flows were refused in the last 24 hours. "
+                "The flows' authors should look.",
+                count,
+            )
+            % {"count": _shown(count)},
+            list_url(
+                Callback,
+                look="refused",
+                # Without the “+” of an offset, which an address does not carry.
+                created_at__gte=f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            ),
+            "call_missed",
+        )
+
+
 def _undeletable() -> Iterator[Alarm]:
     """What Dify should have forgotten and has not."""
     count = DifyConversation.objects.filter(
@@ -225,7 +267,7 @@ def _first_steps() -> Iterator[tuple[str, str]]:
         yield gettext("Make a bot that joins the two."), list_url(Bot)
 
 
-def _turn_counts(*, since: object) -> list[CountRow]:
+def _turn_counts(*, since: datetime) -> list[CountRow]:
     rows = (
         Turn.objects.filter(created_at__gte=since)
         .values_list("status", "reason")
@@ -243,7 +285,7 @@ def _turn_counts(*, since: object) -> list[CountRow]:
     ]
 
 
-def _event_counts(*, since: object) -> list[CountRow]:
+def _event_counts(*, since: datetime) -> list[CountRow]:
     rows = (
         WebhookEvent.objects.filter(received_at__gte=since)
         .exclude(action="")
@@ -262,7 +304,9 @@ def _event_counts(*, since: object) -> list[CountRow]:
     ]
 
 
-def _count(rows: QuerySet[Turn] | QuerySet[WebhookEvent]) -> int:
+def _count(
+    rows: QuerySet[Turn] | QuerySet[WebhookEvent] | QuerySet[Callback],
+) -> int:
     limited: QuerySet[Model, dict[str, object]] = rows.order_by().values("pk")[:MANY]  # type: ignore[assignment]
     return limited.count()
 

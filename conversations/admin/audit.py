@@ -30,6 +30,8 @@ DETAIL_NAMES: Mapping[str, str | Promise] = {
     "chatwoot_contact_id": _("contact"),
     "erasure": _("report"),
     "bot": _("bot"),
+    "token": _("token that begins with"),
+    "after_s": _("ends after, seconds"),
     "status": _("new status"),
     "idle_hours": _("hours without a message"),
     "dify_app": _("Dify app"),

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from bridge_project.lib.admin_base import NOTHING, admin_link, badge, outside_link
 from conversations.models import (
     Action,
+    Callback,
     Conversation,
     ConversationStatus,
     PipelineRun,
@@ -55,6 +56,14 @@ CONVERSATION_TONES: Mapping[str, str] = {
     ConversationStatus.SNOOZED: "warn",
 }
 
+CALLBACK_TONES: Mapping[str, str] = {
+    Callback.Status.RUNNING: "busy",
+    Callback.Status.SUCCESS: "good",
+    Callback.Status.SKIPPED: "calm",
+    Callback.Status.PARTIAL: "warn",
+    Callback.Status.ERROR: "bad",
+}
+
 
 def event_badge(event: WebhookEvent) -> SafeString:
     """Return the event's state as a label."""
@@ -76,6 +85,11 @@ def turn_badge(turn: Turn) -> SafeString:
 def run_badge(run: PipelineRun) -> SafeString:
     """Return the run's state as a label."""
     return badge(run.get_status_display(), tone=RUN_TONES[run.status])
+
+
+def callback_badge(callback: Callback) -> SafeString:
+    """Return how the callback ended as a label."""
+    return badge(callback.get_status_display(), tone=CALLBACK_TONES[callback.status])
 
 
 def conversation_badge(conversation: Conversation) -> SafeString:

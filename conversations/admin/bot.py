@@ -12,13 +12,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.admin_base import NOTHING, BridgeAdmin, admin_link, badge
+from bridge_project.lib.admin_base import NOTHING, admin_link, badge
 from conversations.admin.bot_form import BotForm
+from conversations.admin.bot_tokens import TokenPages
 from conversations.models import Bot, ConversationStatus
 
 
 @admin.register(Bot)
-class BotAdmin(BridgeAdmin[Bot]):
+class BotAdmin(TokenPages):
     """Changes are in force at once, without a restart."""
 
     form = BotForm
@@ -75,6 +76,17 @@ class BotAdmin(BridgeAdmin[Bot]):
             },
         ),
         (
+            _("What its flows may do"),
+            {
+                "description": _(
+                    "Flows call the bridge to set statuses, teams, labels and "
+                    "attributes, and to write messages, in the conversations of this "
+                    "bot's inboxes."
+                ),
+                "fields": ("unknown_names", "strict_statuses", "tokens"),
+            },
+        ),
+        (
             _("When it cannot answer"),
             {
                 "description": _(
@@ -101,7 +113,7 @@ class BotAdmin(BridgeAdmin[Bot]):
         ),
         (_("Dates"), {"fields": ("created_at", "updated_at")}),
     )
-    readonly_fields = ("created_at", "updated_at")
+    readonly_fields = ("tokens", "created_at", "updated_at")
 
     @admin.display(description=_("state"))
     def state(self, bot: Bot) -> SafeString:

@@ -168,6 +168,8 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
             "pause_attribute",
             "inputs",
             "new_dify_conversation_after_resolve",
+            "unknown_names",
+            "strict_statuses",
             "idle_hours",
             "idle_action",
             "dify_delete_policy",

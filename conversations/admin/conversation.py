@@ -33,7 +33,7 @@ from conversations.admin.base import (
     time_to_answer,
     turn_badge,
 )
-from conversations.models import Conversation, Turn, WebhookEvent
+from conversations.models import Callback, Conversation, Turn, WebhookEvent
 
 LATEST = 20
 
@@ -291,6 +291,7 @@ def _story(conversation: Conversation) -> dict[str, object]:
         "all_turns": list_url(Turn, conversation__id__exact=conversation.pk),
         "events": _events(conversation),
         "all_events": list_url(WebhookEvent, conversation__id__exact=conversation.pk),
+        "all_callbacks": list_url(Callback, conversation__id__exact=conversation.pk),
         "memories": [
             (memory, admin_link(memory))
             for memory in conversation.dify_conversations.select_related(

@@ -137,6 +137,17 @@ REASONS: Mapping[str, Promise] = {
         "of it was thrown away."
     ),
     Reason.ANSWERED: _("The answer was posted in Chatwoot."),
+    Reason.ANSWERED_BY_FLOW: _(
+        "The Dify flow sent the customer a message of its own while it ran, and gave "
+        "no further answer. Nothing is to be done."
+    ),
+    Reason.HANDED_OVER_BY_FLOW: _(
+        "The Dify flow itself took the conversation from the bot while it ran, and "
+        "gave no answer: it opened it for the agents, paused the bot, or resolved or "
+        "snoozed it. That is no failure, so there is neither a note nor a text to the "
+        "customer. The callbacks show what it did. If customers are left waiting, "
+        "have the flow say so in its answer."
+    ),
     Reason.CONVERSATION_GONE: _(
         "The conversation was deleted in Chatwoot before it could be answered."
     ),
@@ -206,7 +217,8 @@ TURN_STATES: Mapping[str, Promise] = {
     Turn.Status.ANSWERED: _("The customer has an answer."),
     Turn.Status.SKIPPED: _("Deliberately not answered; the reason tells why."),
     Turn.Status.HANDED_OVER: _(
-        "The bot could not answer and handed the conversation to the humans."
+        "The bot could not answer, or its flow decided not to, and the humans have the "
+        "conversation."
     ),
     Turn.Status.FAILED: _(
         "The bot could neither answer nor hand the conversation over, since Chatwoot "

@@ -15,10 +15,12 @@ from bridge_project.lib.admin_base import (
     json_block,
 )
 from chatwoot_api.payloads import Attachment
-from conversations.admin.base import run_badge, run_took, seconds
+from conversations.admin import callback_words
+from conversations.admin.base import callback_badge, run_badge, run_took, seconds
 from conversations.admin.error_words import ABORTED, error_words, run_error_words
 from conversations.admin.event import message_of
 from conversations.models import (
+    Callback,
     OutgoingMessage,
     PipelineRun,
     Turn,
@@ -124,6 +126,26 @@ def post_badge(post: OutgoingMessage, *, is_over: bool) -> SafeString:
     if is_over:
         return badge(gettext("not known whether it arrived"), tone="warn")
     return badge(gettext("being posted"), tone="busy")
+
+
+class CallbackView:
+    """What a flow asked the bridge to do, and what it was told."""
+
+    def __init__(self, callback: Callback) -> None:
+        self.callback = callback
+        self.url = admin_url(callback)
+        self.what = callback_words.operation_words(callback.operation)
+        self.state = callback_badge(callback)
+        self.took = seconds(callback.duration_ms)
+        self.arguments = callback_words.arguments(callback)
+        self.changes = callback_words.changes(callback)
+        self.fields = callback_words.field_results(callback)
+
+    @property
+    def possible(self) -> str:
+        """The names that the flow could have used."""
+        names = self.callback.answer.get("possible")
+        return ", ".join(map(str, names)) if isinstance(names, list) else ""
 
 
 class CallView:

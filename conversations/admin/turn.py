@@ -22,7 +22,13 @@ from conversations.admin.base import (
 )
 from conversations.admin.explanations import REASONS, TURN_STATES
 from conversations.admin.filters import DropdownFilter
-from conversations.admin.story import CallView, MessageView, PostView, RunView
+from conversations.admin.story import (
+    CallbackView,
+    CallView,
+    MessageView,
+    PostView,
+    RunView,
+)
 from conversations.models import Reason, Turn, WebhookEvent
 
 # Counted for the rows of the page alone; a join would group the whole table.
@@ -148,6 +154,7 @@ def _story(turn: Turn) -> dict[str, object]:
     """Everything about the turn, with one query for each kind of row."""
     runs = turn.runs.select_related("dify_app").order_by("pk")
     calls = list(turn.calls.order_by("created_at", "pk"))
+    callbacks = turn.callbacks.order_by("pk")
     posts = turn.outgoing_messages.order_by("pk")
     return {
         "turn": turn,
@@ -168,6 +175,7 @@ def _story(turn: Turn) -> dict[str, object]:
             for event in turn.events.order_by("chatwoot_message_id", "pk")
         ],
         "runs": [RunView(run) for run in runs],
+        "callbacks": [CallbackView(callback) for callback in callbacks],
         "posts": [PostView(post, turn=turn) for post in posts],
         "calls": [CallView(call) for call in calls],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conversations.models.action_lock import ActionLock
 from conversations.models.audit import AuditEntry
 from conversations.models.bot import (
     Bot,
@@ -9,8 +10,11 @@ from conversations.models.bot import (
     IdleAction,
     OnNewMessage,
     ReplyAs,
+    UnknownNames,
 )
 from conversations.models.call import UpstreamCall
+from conversations.models.callback import Callback
+from conversations.models.callback_token import CallbackToken
 from conversations.models.conversation import Conversation, ConversationStatus
 from conversations.models.dify_conversation import DifyConversation
 from conversations.models.erasure import Erasure
@@ -23,8 +27,11 @@ from conversations.models.turn import Turn
 
 __all__ = [
     "Action",
+    "ActionLock",
     "AuditEntry",
     "Bot",
+    "Callback",
+    "CallbackToken",
     "Conversation",
     "ConversationStatus",
     "DeletePolicy",
@@ -38,6 +45,7 @@ __all__ = [
     "ReplyAs",
     "Retention",
     "Turn",
+    "UnknownNames",
     "UpstreamCall",
     "WebhookEvent",
 ]

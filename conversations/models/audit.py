@@ -22,6 +22,8 @@ class AuditEntry(models.Model):
         DELETED_IN_DIFY = "deleted_in_dify", _("deleted a conversation in Dify")
         WANTED_DELETION = "wanted_deletion", _("wants a Dify conversation deleted")
         ERASED_CONTACT = "erased_contact", _("erased a contact")
+        MADE_TOKEN = "made_token", _("made a callback token")
+        ENDED_TOKEN = "ended_token", _("ended a callback token")
         PRUNED = "pruned", _("deleted what was older than the retention")
 
     created_at = models.DateTimeField(_("time"), default=timezone.now)

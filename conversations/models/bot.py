@@ -46,6 +46,14 @@ class DeletePolicy(models.TextChoices):
     WHEN_GONE = "when_gone", _("when the conversation was deleted in Chatwoot")
 
 
+class UnknownNames(models.TextChoices):
+    """What becomes of attributes and labels that Chatwoot does not define."""
+
+    ACCEPT = "accept", _("written as they are")
+    REFUSE = "refuse", _("refused")
+    CREATE = "create", _("defined in Chatwoot first")
+
+
 # How long a turn may collect messages, whatever the pauses between them.
 MAX_DEBOUNCE_S = 60
 
@@ -76,6 +84,7 @@ def default_inputs() -> dict[str, str]:
         "custom_attributes": "conversation.custom_attributes",
         "contact_attributes": "contact.custom_attributes",
         "bridge_api_url": "bridge.api_url",
+        "conversation_token": "bridge.conversation_token",
     }
 
 
@@ -250,6 +259,27 @@ class Bot(models.Model):
         db_default=30,
         validators=[MinValueValidator(1)],
         help_text=_("For “some days after its last use”."),
+    )
+    unknown_names = models.CharField(
+        _("unknown attributes and labels"),
+        max_length=20,
+        choices=UnknownNames,
+        default=UnknownNames.ACCEPT,
+        db_default=UnknownNames.ACCEPT,
+        help_text=_(
+            "That a flow sets although Chatwoot does not define them. Defining them "
+            "needs an administrator's token at the Chatwoot account."
+        ),
+    )
+    strict_statuses = models.BooleanField(
+        _("HTTP statuses for refusals"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Off: a flow that asks for an unknown team gets HTTP 200 with “status”: "
+            "“error”, which it can read. On: it gets HTTP 4xx, and Dify's node tries "
+            "four times and then fails the run."
+        ),
     )
     failure_public_text = models.TextField(
         _("text to the customer on failure"),

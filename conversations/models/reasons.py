@@ -56,6 +56,11 @@ class Reason(models.TextChoices):
     TOOK_TOO_LONG = "took_too_long", _("there was no answer in time")
     ERASED = "erased", _("the contact was erased")
     ANSWERED = "answered", _("answered")
+    ANSWERED_BY_FLOW = "answered_by_flow", _("the flow sent its own message")
+    HANDED_OVER_BY_FLOW = (
+        "handed_over_by_flow",
+        _("the flow itself gave it to the humans"),
+    )
     CONVERSATION_GONE = "conversation_gone", _("the conversation was deleted")
     EMPTY_ANSWER = "empty_answer", _("Dify gave an empty answer")
     DIFY_PAUSED = "dify_paused", _("the flow waits for a human's input")

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce
+from django.db.models import F, Func, JSONField, Q, Value
+from django.db.models.fields.json import KeyTransform
+from django.db.models.functions import Coalesce, JSONObject
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +20,14 @@ from dify_api.models import DifyApp
 
 # A worker renews its leases every 5 s; what is older belongs to a dead one.
 LEASE_S = 30
+
+
+class _Joined(Func):
+    """PostgreSQL's `a || b` of two JSON values: keys replaced, or arrays appended."""
+
+    template = "(%(expressions)s)"
+    arg_joiner = " || "
+    output_field = JSONField()
 
 
 class TurnQuerySet(models.QuerySet["Turn"]):
@@ -70,6 +79,30 @@ class TurnQuerySet(models.QuerySet["Turn"]):
             .filter(interrupt="", last_message_id=last_message_id)
             .update(posting_at=now, lease_expires_at=now + timedelta(seconds=LEASE_S))
         )
+
+    def note_by_flow(self, turn_id: int, **marks: str | bool) -> bool:
+        """Note what the bot's own flow changes; False if the turn is over.
+
+        `status`, `assignee`, `pause`: before Chatwoot is called, so that the webhook
+        which tells of the change finds it here. `spoke`: once the customer has the
+        message. One statement, so that parallel callbacks lose nothing. `statuses`
+        keeps all that were set, since their webhooks may come late. A turn that waits
+        for another attempt counts as well: a run that was cut off goes on in Dify.
+        """
+        news: Func = _Joined("by_flow", Value(marks, JSONField()))
+        if "status" in marks:
+            former = Coalesce(
+                KeyTransform("statuses", "by_flow"), Value([], JSONField())
+            )
+            added = _Joined(former, Value([marks["status"]], JSONField()))
+            news = _Joined(news, JSONObject(statuses=added))
+        calling = self.filter(pk=turn_id).filter(_may_call_back())
+        return bool(calling.update(by_flow=news))
+
+    def running_turn(self, conversation_id: int) -> Turn | None:
+        """Return the turn whose flow may be at work in a conversation, if any."""
+        rows = self.filter(conversation=conversation_id).filter(_may_call_back())
+        return rows.first()
 
     def interrupt_running(self, conversation_id: int, *, cause: str) -> int:
         """Ask the worker to give up the conversation's run, if it has not posted."""
@@ -146,6 +179,10 @@ class Turn(models.Model):
     )
     # Why the run that is under way is to be given up: a `Reason`, or NEW_MESSAGE.
     interrupt = models.CharField(max_length=40, blank=True, default="", db_default="")
+    # What the bot's own flow changed during the run, by callbacks: {"status": "open",
+    # "assignee": true, "pause": true, "spoke": true}. It is no human's takeover. Kept
+    # when the turn is tried again: what a failed run did is none either.
+    by_flow = models.JSONField(default=dict, db_default={}, blank=True, editable=False)
     # From here on the answer may have reached the customer: nothing joins any more.
     posting_at = models.DateTimeField(null=True, editable=False)
     lease = models.UUIDField(null=True, editable=False)
@@ -204,6 +241,11 @@ WAITING = (Turn.Status.COLLECTING, Turn.Status.RETRYING, Turn.Status.UNKNOWN)
 # A message may still join these: nothing has been asked of Dify, or in vain.
 JOINABLE = (Turn.Status.COLLECTING, Turn.Status.RETRYING)
 UNFINISHED = (*WAITING, Turn.Status.RUNNING)
+
+
+def _may_call_back() -> Q:
+    """Dify was asked, and may still be at work."""
+    return Q(status__in=UNFINISHED, started_at__isnull=False)
 
 
 def _runnable(now: datetime) -> Q:

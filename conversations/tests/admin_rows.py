@@ -9,6 +9,13 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from bridge_project.lib.types import JsonObject
+from chatwoot_api.models import (
+    Agent,
+    AttributeDefinition,
+    ChatwootAccount,
+    Label,
+    Team,
+)
 from conversations.models import (
     AuditEntry,
     Bot,
@@ -21,6 +28,7 @@ from conversations.models import (
     WebhookEvent,
 )
 from conversations.tests.factories import (
+    make_callback,
     make_conversation,
     make_event,
     make_turn,
@@ -92,6 +100,7 @@ def _make_turn(bot: Bot, sample: JsonObject, *, number: int) -> Turn:
         duration_ms=4210,
         response_excerpt="event: ping",
     )
+    make_callback(bot, conversation=conversation, turn=turn, run=run)
     assert bot.dify_app is not None
     DifyConversation.objects.create(
         conversation=conversation,
@@ -124,4 +133,20 @@ def make_reports(bot: Bot, *, count: int) -> None:
             status=Erasure.Status.DONE,
             requested_by="anna",
             counts={"conversations": 1, "turns": 3},
+        )
+
+
+def make_mirrors(account: ChatwootAccount, *, count: int) -> None:
+    """Make teams, agents, labels and attribute definitions, numbered from 501."""
+    for number in range(FIRST_CONVERSATION, FIRST_CONVERSATION + count):
+        name = f"support-{number}"
+        Team.objects.create(account=account, chatwoot_team_id=number, name=name)
+        Agent.objects.create(account=account, chatwoot_agent_id=number, name=name)
+        Label.objects.create(account=account, chatwoot_label_id=number, title=name)
+        AttributeDefinition.objects.create(
+            account=account,
+            chatwoot_definition_id=number,
+            key=name,
+            model=AttributeDefinition.Model.CONVERSATION,
+            display_type=AttributeDefinition.DisplayType.TEXT,
         )

@@ -27,6 +27,13 @@ from conversations.tests.factories import (
     make_turn,
     message_payload,
 )
+from conversations.tests.sandbox_chatwoot import (
+    sandbox,
+    sandbox_bot,
+    sandbox_process,
+)
+
+__all__ = ["sandbox", "sandbox_bot", "sandbox_process"]
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from bridge_project.lib.types import JsonObject
 from chatwoot_api.models import ChatwootAccount, Inbox
 from conversations.models import (
     Bot,
+    Callback,
     Conversation,
     DifyConversation,
     Turn,
@@ -138,3 +139,31 @@ def make_memory(
         "dify_user": "chatwoot-somebody",
     }
     return DifyConversation.objects.create(**{**values, **overrides})
+
+
+def make_callback(bot: Bot, **overrides: Any) -> Callback:
+    """A finished callback of a bot's flow: it assigned a team."""
+    values: dict[str, Any] = {
+        "account": bot.account,
+        "bot": bot,
+        "caller": Callback.Caller.BOT_TOKEN,
+        "operation": "assign_team",
+        "arguments": {"team": "billing"},
+        "before": {"team": "Sales"},
+        "after": {"team": "Billing"},
+        "status": Callback.Status.SUCCESS,
+        "message": "The team is Billing now.",
+        "answer": {"status": "success", "team": "Billing", "team_id": 3},
+        "http_status": 200,
+        "calls": [
+            {
+                "method": "POST",
+                "path": "/api/v1/accounts/2/conversations/133/assignments",
+                "status": 200,
+                "ms": 84,
+                "error": "",
+            }
+        ],
+        "duration_ms": 120,
+    }
+    return Callback.objects.create(**{**values, **overrides})

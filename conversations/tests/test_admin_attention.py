@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from conversations.admin.attention import MANY, Alarm, CountRow
 from conversations.models import Turn, WebhookEvent
@@ -18,6 +19,7 @@ from conversations.tests.factories import (
     make_account,
     make_app,
     make_bot,
+    make_callback,
     make_conversation,
     make_event,
     make_turn,
@@ -114,6 +116,39 @@ def test_refused_keys_and_open_doors_are_alarms(admin_client: Client) -> None:
         "Chatwoot account “Lab” accepts webhooks from anybody. Enter the webhook "
         "secret and switch that off.",
     ]
+
+
+def test_callbacks_without_tokens_are_an_alarm(
+    admin_client: Client, settings: Settings
+) -> None:
+    settings.CALLBACK_AUTH = "none"
+
+    (alarm,) = alarms(admin_client)
+
+    assert alarm.text.startswith(
+        "Whoever reaches the bridge can read and change every conversation: "
+        "CALLBACK_AUTH is “none”."
+    )
+    assert alarm.url == reverse("admin:conversations_bot_changelist")
+
+
+def test_refused_callbacks_of_the_last_day_are_one_alarm(admin_client: Client) -> None:
+    bot = make_bot()
+    yesterday = timezone.now() - timedelta(hours=25)
+    refused = {"status": "error", "code": "unknown_team"}
+    make_callback(bot, **refused)
+    make_callback(bot, **refused)
+    make_callback(bot, **refused, created_at=yesterday)
+    make_callback(bot, status="error", code="human_in_charge")
+    make_callback(bot)
+
+    (alarm,) = alarms(admin_client)
+
+    assert alarm.text == (
+        "2 callbacks of Dify flows were refused in the last 24 hours. The flows' "
+        "authors should look."
+    )
+    assert admin_client.get(alarm.url).context["cl"].result_count == 2
 
 
 def test_counting_stops_at_many(admin_client: Client) -> None:

@@ -33,6 +33,7 @@ def form_of(account: ChatwootAccount, **overrides: Any) -> dict[str, Any]:
         "on_new_message": "queue",
         "max_turn_minutes": 10,
         "max_message_age_s": 3600,
+        "unknown_names": "accept",
         "idle_hours": 0,
         "idle_action": "open",
         "dify_delete_policy": "never",
@@ -70,6 +71,15 @@ def test_a_bot_is_made_with_its_inboxes_and_statuses(admin_client: Client) -> No
     assert bot.inputs == {"language": "contact.language"}
     assert list(bot.inboxes.all()) == [inbox]
     assert warnings_of(response) == []
+
+
+def test_what_its_flows_may_do_is_set_with_the_rest(admin_client: Client) -> None:
+    form = form_of(make_account(), unknown_names="refuse", strict_statuses="on")
+
+    add(admin_client, form)
+
+    bot = Bot.objects.get()
+    assert (bot.unknown_names, bot.strict_statuses) == ("refuse", True)
 
 
 def test_an_inbox_of_another_account_is_refused(admin_client: Client) -> None:

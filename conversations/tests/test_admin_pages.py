@@ -16,10 +16,20 @@ from django_celery_results.models import TaskResult
 
 from bridge_project.lib.admin_base import BoundedPaginator, ReadOnlyAdmin
 from bridge_project.lib.types import JsonObject
-from chatwoot_api.models import ChatwootAccount, Inbox
+from chatwoot_api.models import (
+    Agent,
+    AttributeDefinition,
+    ChatwootAccount,
+    Inbox,
+    Label,
+    Team,
+)
 from conversations.models import (
+    ActionLock,
     AuditEntry,
     Bot,
+    Callback,
+    CallbackToken,
     Conversation,
     DifyConversation,
     Erasure,
@@ -30,7 +40,11 @@ from conversations.models import (
     UpstreamCall,
     WebhookEvent,
 )
-from conversations.tests.admin_rows import make_reports, make_turns_with_everything
+from conversations.tests.admin_rows import (
+    make_mirrors,
+    make_reports,
+    make_turns_with_everything,
+)
 from conversations.tests.factories import make_account, make_app, make_bot
 from dify_api.models import DifyApp
 
@@ -42,11 +56,16 @@ HISTORY: tuple[type[models.Model], ...] = (
     PipelineRun,
     OutgoingMessage,
     UpstreamCall,
+    Callback,
     Conversation,
     DifyConversation,
     AuditEntry,
     Erasure,
     Inbox,
+    Team,
+    Agent,
+    Label,
+    AttributeDefinition,
     TaskResult,
 )
 EDITABLE: tuple[type[models.Model], ...] = (
@@ -56,6 +75,8 @@ EDITABLE: tuple[type[models.Model], ...] = (
     Retention,
     User,
 )
+# Tokens stand on the page of their bot, by their beginnings; locks live for seconds.
+WITHOUT_PAGE = {ActionLock, CallbackToken}
 OUR_APPS = ("conversations", "chatwoot_api", "dify_api")
 
 
@@ -65,6 +86,7 @@ def _rows(payload: Callable[[str], JsonObject]) -> None:
     bot = make_bot()
     make_turns_with_everything(bot, sample, count=2)
     make_reports(bot, count=2)
+    make_mirrors(bot.account, count=2)
     Retention.objects.create(account=bot.account)
 
 
@@ -112,7 +134,8 @@ def test_no_page_of_history_has_a_form_to_save(admin_client: Client) -> None:
 
 
 def test_every_model_has_a_page() -> None:
-    ours = {m for label in OUR_APPS for m in apps.get_app_config(label).get_models()}
+    models_ = {m for label in OUR_APPS for m in apps.get_app_config(label).get_models()}
+    ours = models_ - WITHOUT_PAGE
 
     assert ours - set(admin.site._registry) == set()
     assert ours - set(HISTORY) - set(EDITABLE) == set()
@@ -193,6 +216,7 @@ def test_a_list_costs_the_same_with_none_one_and_thirty_rows(
             bot = make_bot()
             make_turns_with_everything(bot, sample, count=count)
             make_reports(bot, count=count)
+            make_mirrors(bot.account, count=count)
             if count > 1:
                 make_setups(count - 1)
         with CaptureQueriesContext(connection) as queries:
@@ -238,6 +262,9 @@ def clear() -> None:
         (OutgoingMessage, "no mark", 0),
         (UpstreamCall, "501", 1),
         (UpstreamCall, "text", 0),
+        (Callback, "501", 1),
+        (Callback, "#502", 1),
+        (Callback, "unknown_team", 0),
         (DifyConversation, "dify-conversation-501", 1),
         (DifyConversation, "999999999999999999999999", 0),
         (AuditEntry, "anna", 2),
@@ -275,6 +302,11 @@ def test_search_finds(
         (DifyConversation, "deletion=unproven", 0),
         (DifyConversation, "deletion=failing", 0),
         (DifyConversation, "deletion=proven", 0),
+        (Callback, "status__exact=success", 2),
+        (Callback, "status__exact=error", 0),
+        (Callback, "operation=assign_team", 2),
+        (Callback, "operation=set_status", 0),
+        (Callback, "look=refused", 0),
         (UpstreamCall, "service=dify&outcome=worked", 2),
         (UpstreamCall, "outcome=failed", 0),
         (UpstreamCall, "service=chatwoot", 0),
@@ -290,12 +322,15 @@ def test_filters_choose(
 
 
 @pytest.mark.usefixtures("_rows")
-def test_conversation_links_to_all_its_turns_and_events(admin_client: Client) -> None:
+def test_conversation_links_to_all_its_turns_events_and_callbacks(
+    admin_client: Client,
+) -> None:
     conversation = Conversation.objects.get(chatwoot_conversation_id=501)
 
     story = admin_client.get(page(Conversation, "change", conversation.pk)).context
 
-    for link in (story["all_turns"], story["all_events"]):
+    for name in ("all_turns", "all_events", "all_callbacks"):
+        link = story[name]
         assert admin_client.get(link).context["cl"].result_count == 1
 
 

@@ -17,6 +17,7 @@ from bridge_project.lib.admin_base import admin_url, badge
 from bridge_project.lib.types import JsonObject
 from conversations.admin.base import (
     ACTION_TONES,
+    CALLBACK_TONES,
     CONVERSATION_TONES,
     EVENT_TONES,
     RUN_TONES,
@@ -31,6 +32,7 @@ from conversations.admin.story import RunView
 from conversations.admin.turn import why as why_turn
 from conversations.models import (
     Action,
+    Callback,
     ConversationStatus,
     OutgoingMessage,
     PipelineRun,
@@ -59,6 +61,7 @@ def test_every_state_has_a_colour() -> None:
     assert set(TURN_TONES) == set(Turn.Status)
     assert set(RUN_TONES) == set(PipelineRun.Status)
     assert set(ACTION_TONES) == set(Action)
+    assert set(CALLBACK_TONES) == set(Callback.Status)
     assert set(CONVERSATION_TONES) == set(ConversationStatus)
 
 
@@ -104,7 +107,11 @@ def test_turn_page_costs_the_same_for_many_rows(
 ) -> None:
     small, large = make_turns_with_everything(make_bot(), sample, count=2)
     for _number in range(5):
-        for row in (*large.runs.all()[:1], *large.calls.all()[:1]):
+        for row in (
+            *large.runs.all()[:1],
+            *large.calls.all()[:1],
+            *large.callbacks.all()[:1],
+        ):
             row.pk = None
             row.save()
     costs = []

@@ -9,6 +9,7 @@ import pytest
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import ChatwootAccount, Inbox
 from chatwoot_api.payloads import Attachment, Message, parse_event
+from conversations.admin.bot_form import known_sources
 from conversations.context import question, wanted_inputs
 from conversations.models import Bot, Conversation
 from conversations.models.bot import default_inputs
@@ -123,10 +124,22 @@ def test_the_conversations_own_language_comes_first(talk: Conversation) -> None:
     }
 
 
+def test_the_conversations_token_is_an_input_only_where_there_is_one(
+    talk: Conversation,
+) -> None:
+    mapping = {"x": "bridge.conversation_token"}
+
+    assert wanted_inputs(mapping, conversation=talk, question="", token="t") == {
+        "x": "t"
+    }
+    assert wanted_inputs(mapping, conversation=talk, question="") == {"x": ""}
+    assert "bridge.conversation_token" in known_sources()
+
+
 def test_every_default_input_has_a_source(talk: Conversation) -> None:
     talk.assignee_name, talk.team_name, talk.priority = "Marta", "returns", "high"
 
-    found = wanted_inputs(default_inputs(), conversation=talk, question="")
+    found = wanted_inputs(default_inputs(), conversation=talk, question="", token="t")
 
     assert set(found) == set(default_inputs())
 

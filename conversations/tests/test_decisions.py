@@ -17,6 +17,8 @@ from conversations.decisions import (
     Situation,
     decide,
     is_human_reply,
+    is_settled_by_flow,
+    marks_of,
     why_no_longer,
 )
 from conversations.models import Action, Bot, Conversation, Reason
@@ -368,3 +370,72 @@ def test_says_why_a_turn_may_no_longer_be_answered(
     situation = Situation(**{**known, **facts})
 
     assert why_no_longer(situation, turn_message_id=10, bot=a_bot()) == reason
+
+
+MARKS: JsonObject = {
+    "status": "pending",
+    "statuses": ["open", "pending"],
+    "assignee": True,
+    "pause": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "fresh", "by_webhook"),
+    [
+        ({"status": "pending", "assignee_kind": "user"}, None, None),
+        ({"status": "pending", "labels": ("bot-paused",)}, None, None),
+        # Set first, and replaced since: now somebody else has set it again.
+        ({"status": "open"}, Reason.STATUS_NOT_ALLOWED, None),
+        (
+            {"status": "resolved"},
+            Reason.STATUS_NOT_ALLOWED,
+            Reason.STATUS_NOT_ALLOWED,
+        ),
+        ({"paused": True}, Reason.PAUSED, Reason.PAUSED),
+        (
+            {"human_message_id": 11},
+            Reason.HUMAN_HAS_TAKEN_OVER,
+            Reason.HUMAN_HAS_TAKEN_OVER,
+        ),
+    ],
+)
+def test_what_the_flow_did_takes_nothing_from_its_turn(
+    facts: dict[str, Any], fresh: Reason | None, by_webhook: Reason | None
+) -> None:
+    known: dict[str, Any] = {
+        "status": "pending",
+        "labels": (),
+        "custom_attributes": {},
+        "assignee_kind": "",
+        "paused": False,
+        "human_message_id": 0,
+    }
+    situation = Situation(**{**known, **facts})
+    bot = a_bot(yields_to_assignee=True)
+
+    found = [
+        why_no_longer(situation, turn_message_id=10, bot=bot, marks=marks)
+        for marks in (marks_of(MARKS), marks_of(MARKS, by_webhook=True))
+    ]
+
+    assert found == [fresh, by_webhook]
+
+
+@pytest.mark.parametrize(
+    ("left", "status", "spoke", "settled"),
+    [
+        (None, "pending", True, False),
+        (Reason.PAUSED, "pending", True, False),
+        (Reason.STATUS_NOT_ALLOWED, "open", False, True),
+        (Reason.STATUS_NOT_ALLOWED, "resolved", False, False),
+        (Reason.STATUS_NOT_ALLOWED, "resolved", True, True),
+        (Reason.STATUS_NOT_ALLOWED, "snoozed", True, True),
+        # A bot that speaks in "open" alone, whose flow hid the conversation.
+        (Reason.STATUS_NOT_ALLOWED, "pending", True, False),
+    ],
+)
+def test_a_handover_leaves_alone_what_the_flow_has_settled(
+    left: Reason | None, status: str, spoke: bool, settled: bool
+) -> None:
+    assert is_settled_by_flow(left, status=status, spoke=spoke) is settled

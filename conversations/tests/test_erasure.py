@@ -20,6 +20,7 @@ from conversations import deletion, erasure
 from conversations.models import (
     AuditEntry,
     Bot,
+    Callback,
     Conversation,
     DifyConversation,
     Erasure,
@@ -34,6 +35,7 @@ from conversations.tests.factories import (
     DIFY,
     make_account,
     make_bot,
+    make_callback,
     make_conversation,
     make_event,
     make_turn,
@@ -42,7 +44,7 @@ from conversations.tests.factories import (
 pytestmark = pytest.mark.django_db
 
 NOT_EXISTS = {"code": "not_found", "message": "Conversation Not Exists."}
-PERSONAL = (Conversation, Turn, WebhookEvent, PipelineRun, UpstreamCall)
+PERSONAL = (Conversation, Turn, WebhookEvent, PipelineRun, UpstreamCall, Callback)
 
 
 @pytest.fixture
@@ -87,17 +89,35 @@ def test_everything_of_the_contact_is_deleted_here(bot: Bot, now: datetime) -> N
         "turns": 2,
         "events": 2,
         "runs": 2,
+        "callbacks": 2,
         "calls": 2,
         "outgoing_messages": 2,
         "dify_conversations": 2,
     }
     assert wish.erased_here_at == now
     assert numbers() == [503]
-    assert [model.objects.count() for model in PERSONAL] == [1] * 5
+    assert [model.objects.count() for model in PERSONAL] == [1] * 6
     assert OutgoingMessage.objects.get().turn.conversation.chatwoot_contact_id == 641
     entry = AuditEntry.objects.get()
     assert (entry.verb, entry.actor) == ("erased_contact", "anna")
     assert entry.details["chatwoot_contact_id"] == 640
+
+
+def test_callbacks_outside_of_a_turn_are_deleted_too(
+    bot: Bot, conversation: Conversation, now: datetime
+) -> None:
+    make_callback(bot, conversation=conversation, turn=None)
+    # The flow was to write to the contact first, and there was no conversation yet.
+    for named in ({"arguments": {"contact_id": "640"}}, {"after": {"contact_id": 640}}):
+        make_callback(bot, conversation=None, turn=None, **named)
+    stays = make_callback(
+        bot, conversation=None, turn=None, arguments={"contact_id": 641}
+    )
+
+    wish = erase(bot, now)
+
+    assert (wish.counts["callbacks"], wish.counts["conversations"]) == (3, 1)
+    assert Callback.objects.get() == stays
 
 
 @pytest.mark.usefixtures("_rows")
@@ -313,6 +333,7 @@ def test_the_command_wants_to_be_confirmed(
 
     assert capsys.readouterr().out.splitlines() == [
         f"Contact #640 of “{bot.account}”: misty-harbor-412",
+        "callbacks: 2",
         "conversations: 2",
         "dify_conversations: 2",
         "events: 2",

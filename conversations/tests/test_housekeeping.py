@@ -10,6 +10,7 @@ import responses
 from celery import current_app
 from django.utils import timezone
 
+from chatwoot_api.models import Team
 from conversations import deletion, erasure, housekeeping
 from conversations.models import (
     Bot,
@@ -20,8 +21,10 @@ from conversations.models import (
 )
 from conversations.tests.conftest import Platforms
 from conversations.tests.factories import (
+    CHATWOOT,
     DIFY,
     app_of,
+    make_account,
     make_conversation,
     make_memory,
     make_turn,
@@ -36,6 +39,7 @@ TASKS = {
     "look_for_gone",
     "probe_services",
     "prune",
+    "pull_mirrors",
 }
 
 
@@ -59,6 +63,7 @@ def test_nothing_to_do_is_harmless() -> None:
     assert housekeeping.look_for_gone() == {"asked": 0, "gone": 0}
     assert housekeeping.prune() == {"more": 0}
     assert housekeeping.carry_on_erasures() == {"done": 0}
+    assert housekeeping.pull_mirrors() == {"read": 0, "failed": 0}
     assert set(housekeeping.probe_services().values()) == {0}
 
 
@@ -119,3 +124,26 @@ def test_deletion_wanted_by_nobody_is_none_of_its_business(
 
     assert deletion.delete_due(now=timezone.now())["deleted"] == 0
     assert len(wire.calls) == 0
+
+
+def test_the_mirrors_of_one_account_do_not_wait_for_those_of_another(
+    wire: responses.RequestsMock, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_account(key="away", account_id=7, admin_token="a-token")
+    make_account(key="fine", account_id=8, admin_token="a-token")
+    make_account(key="no-token", account_id=9, admin_token="")
+    refused = timezone.now()
+    make_account(
+        key="refused", account_id=10, admin_token="x", admin_token_refused_at=refused
+    )
+    wire.get(f"{CHATWOOT}/api/v1/accounts/7/teams", status=500)
+    fine = f"{CHATWOOT}/api/v1/accounts/8"
+    wire.get(f"{fine}/teams", json=[{"id": 4, "name": "sales"}])
+    for name in ("agents", "labels", "custom_attribute_definitions", "inboxes"):
+        wire.get(f"{fine}/{name}", json=[])
+
+    assert housekeeping.pull_mirrors() == {"read": 1, "failed": 1}
+
+    assert list(Team.objects.values_list("account__key", "name")) == [("fine", "sales")]
+    assert "could not be read" in caplog.text
+    assert len(wire.calls) == 6

@@ -18,8 +18,10 @@ from bridge_project.celery import app as celery_app
 from bridge_project.lib.types import JsonObject
 from conversations import retention
 from conversations.models import (
+    ActionLock,
     AuditEntry,
     Bot,
+    Callback,
     Conversation,
     DifyConversation,
     OutgoingMessage,
@@ -30,7 +32,12 @@ from conversations.models import (
     WebhookEvent,
 )
 from conversations.tests.admin_rows import make_turns_with_everything
-from conversations.tests.factories import make_account, make_bot, make_event
+from conversations.tests.factories import (
+    make_account,
+    make_bot,
+    make_callback,
+    make_event,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +64,7 @@ def age(*rows: Turn, days: float) -> None:
 
 def left() -> dict[str, int]:
     models = (
+        Callback,
         Conversation,
         DifyConversation,
         OutgoingMessage,
@@ -69,6 +77,7 @@ def left() -> dict[str, int]:
 
 
 EVERYTHING = {
+    "Callback": 1,
     "Conversation": 1,
     "DifyConversation": 1,
     "OutgoingMessage": 1,
@@ -122,6 +131,7 @@ def test_rows_are_deleted_after_180_days(
     counts = retention.prune(now).counts
 
     assert counts == {
+        "callbacks": 1,
         "calls": 1,
         "outgoing_messages": 1,
         "runs": 1,
@@ -276,6 +286,10 @@ def test_texts_are_emptied_when_that_is_wished(
     assert old.outgoing_messages.get().content == ""
     call = old.calls.get()
     assert (call.request_excerpt, call.response_excerpt) == ("", "")
+    asked = old.callbacks.get()
+    assert (asked.arguments, asked.before, asked.after) == ({}, {}, {})
+    assert (asked.answer, asked.message, asked.once_key) == ({}, "", None)
+    assert (asked.operation, asked.status) == ("assign_team", "success")
     old.refresh_from_db()
     assert (old.error, old.reason) == ("", "answered")
     assert old.events.get().payload == {}
@@ -284,7 +298,77 @@ def test_texts_are_emptied_when_that_is_wished(
     assert young.runs.get().query == "Where is my order?"
     assert young.outgoing_messages.get().content == "It left the warehouse <today>."
     assert young.calls.get().response_excerpt == "event: ping"
+    assert young.callbacks.get().arguments != {}
     assert Conversation.objects.get(turns=young).contact_name == "misty-harbor-412"
+
+
+def test_callbacks_outside_of_a_turn_are_emptied_in_time(
+    bot: Bot, now: datetime
+) -> None:
+    Retention.objects.create(account=bot.account, text_days=7)
+    old, young = (
+        make_callback(bot, turn=None, created_at=now - timedelta(days=days))
+        for days in (8, 6)
+    )
+
+    assert retention.prune(now).counts == {}
+
+    old.refresh_from_db()
+    assert (old.arguments, old.before, old.after, old.answer) == ({}, {}, {}, {})
+    young.refresh_from_db()
+    assert young.arguments != {}
+    assert Retention.objects.get().texts_done_until == now - timedelta(days=7)
+
+
+@pytest.mark.usefixtures("_small_batches")
+def test_emptying_of_callbacks_goes_on_where_it_stopped(
+    bot: Bot, now: datetime
+) -> None:
+    Retention.objects.create(account=bot.account, text_days=7)
+    for _ in range(5):
+        make_callback(bot, turn=None, created_at=now - timedelta(days=8))
+
+    # Four looks find nothing to delete, one no payload; then two batches.
+    retention.prune(now, max_batches=7)
+    left_over = Callback.objects.exclude(arguments={}).count()
+    retention.prune(now)
+
+    assert left_over == 1
+    assert not Callback.objects.exclude(arguments={}).exists()
+
+
+def test_callbacks_outside_of_a_turn_are_deleted_in_time(
+    bot: Bot, conversation: Conversation, now: datetime
+) -> None:
+    Conversation.objects.update(updated_at=now - timedelta(days=200))
+    nowhere, somewhere = None, conversation
+    for place in (nowhere, somewhere):
+        make_callback(
+            bot,
+            conversation=place,
+            turn=None,
+            created_at=now - timedelta(days=181),
+        )
+    young = make_callback(
+        bot, conversation=conversation, turn=None, created_at=now - timedelta(days=5)
+    )
+
+    # The conversation stays as long as something is told of it.
+    assert retention.prune(now).counts == {
+        "callbacks": 2,
+        "conversations_emptied": 1,
+    }
+    assert Callback.objects.get() == young
+    assert Conversation.objects.count() == 1
+
+
+def test_locks_of_dead_processes_are_cleared(bot: Bot, now: datetime) -> None:
+    for number, at in ((1, now - timedelta(hours=2)), (2, now)):
+        ActionLock.objects.take(bot.account_id, number=number, now=at, for_s=30.0)
+
+    retention.prune(now)
+
+    assert ActionLock.objects.get().chatwoot_conversation_id == 2
 
 
 def test_each_account_has_its_own_limits(
@@ -347,8 +431,8 @@ def test_emptying_goes_on_where_it_stopped(
     age(*make_turns_with_everything(bot, sample, count=5), days=40)
     Retention.objects.create(account=bot.account, text_days=30)
 
-    # Three looks find nothing to delete, two batches are emptied.
-    first = retention.prune(now, max_batches=5)
+    # Four looks find nothing to delete, two batches are emptied.
+    first = retention.prune(now, max_batches=6)
     second = retention.prune(now)
     third = retention.prune(now)
 
@@ -439,5 +523,5 @@ def test_the_command_prunes_all_and_counts(
 
     lines = capsys.readouterr().out.splitlines()
     assert "turns: 3" in lines
-    assert lines[-1] == "Done! 18 rows emptied or deleted."
+    assert lines[-1] == "Done! 21 rows emptied or deleted."
     assert not Turn.objects.exists()

@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 PASSWORD = "the-admin-password-of-this-test"
 PHRASE = "There is no such token:"
 GUESSED_TOKEN = "a-token-that-somebody-guessed"
+# The tokens with which flows call the bridge.
+CALLBACK_TOKEN = re.compile(r"bridge-(?:bot|conv)-[\w.-]{20,}")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,18 @@ def listening(stack: RunningStack) -> Iterator[list[str]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def tell_the_flow_its_token(stack: RunningStack) -> None:
+    """Put the conversation's token into an input that the sandbox's app declares.
+
+    The sandbox's Dify says in its answers which inputs it got.
+    """
+    with psycopg.connect(stack.database_url) as database:
+        database.execute(
+            "UPDATE conversations_bot SET inputs = inputs || "
+            """'{"bridge_api_url": "bridge.conversation_token"}'"""
+        )
 
 
 def unfinished(stack: RunningStack) -> int:
@@ -272,6 +286,7 @@ def log_files(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_no_secret_is_logged_stored_or_shown(stack: RunningStack) -> None:
+    tell_the_flow_its_token(stack)
     with listening(stack) as bodies:
         good_and_bad_turns(stack)
         refused_requests(stack)
@@ -287,6 +302,7 @@ def test_no_secret_is_logged_stored_or_shown(stack: RunningStack) -> None:
     everywhere = secrets | {PASSWORD: "password of the admin"}
     found = [leak for where, text in places for leak in leaks(where, text, everywhere)]
     found += leaks("the terminal", stack.output, secrets)
+    found += [f"callback token in {w}" for w, t in places if CALLBACK_TOKEN.search(t)]
 
     assert found == []
     # The summary at the end of the start tells it once, and nothing else does.
@@ -296,3 +312,4 @@ def test_no_secret_is_logged_stored_or_shown(stack: RunningStack) -> None:
     kept = "".join(text for where, text in places if where.startswith("table"))
     for proof in ("Where is my order?", f"{PHRASE} [secret]", "unauthorized"):
         assert proof in kept, proof
+    assert re.search(r"bridge_api_url\W+\[secret\]", kept), "no token was sent"

@@ -12,7 +12,7 @@ from django.forms import ModelForm
 
 from bridge_project.lib.errors import UpstreamError
 from bridge_project.lib.secret_fields import SecretInputData
-from chatwoot_api.admin import ChatwootAccountForm
+from chatwoot_api.admin.account import ChatwootAccountForm
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.webhooks import Proof

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from bridge_project.lib.redact import cut, excerpt, mask, storable
+from bridge_project.lib.redact import (
+    cut,
+    excerpt,
+    mask,
+    mask_ours,
+    mask_ours_within,
+    storable,
+)
+
+CONVERSATION_TOKEN = "bridge-conv-.eJyLNtRRMNQBwlgAC_0CSA.1vMxyz.Qm_3-kTa9ZrYw0p1LxW7"
+BOT_TOKEN = "bridge-bot-pD4_x9-Kq2vXw1Zt8RyB6nMcF3hJ5sLgA7uEoViTdYk"
 
 
 @pytest.mark.parametrize(
@@ -19,11 +29,30 @@ from bridge_project.lib.redact import cut, excerpt, mask, storable
         ('{"contact_inbox": {"source_id": "x"}}', '{"contact_inbox": "[secret]"}'),
         ('{"source_id": "our-own"}', '{"source_id": "our-own"}'),
         ("https://chat.test/app/1", "https://chat.test/app/1"),
+        (f"X-Bridge-Token: {BOT_TOKEN}", "X-Bridge-Token: [secret]"),
+        (f"Bearer {BOT_TOKEN}", "Bearer [secret]"),
+        (f'{{"t": "{CONVERSATION_TOKEN}"}}', '{"t": "[secret]"}'),
+        # Cut to the length that a Dify app allows.
+        (CONVERSATION_TOKEN[:48], "[secret]"),
+        (f"It is {BOT_TOKEN}.", "It is [secret]."),
+        ("the bridge-bot-framework", "the bridge-bot-framework"),
         ("an app-store and a bearer of news", "an app-store and a bearer of news"),
     ],
 )
 def test_masks_what_looks_like_a_secret(text: str, masked: str) -> None:
     assert mask(text) == masked
+
+
+def test_texts_for_customers_lose_our_own_tokens_alone() -> None:
+    text = f"Use {CONVERSATION_TOKEN} with app-A1b2C3d4E5 at https://a:b@shop.test"
+
+    assert mask_ours(text) == (
+        "Use [secret] with app-A1b2C3d4E5 at https://a:b@shop.test"
+    )
+    assert mask_ours_within({"a": [BOT_TOKEN, 5, None], CONVERSATION_TOKEN: True}) == {
+        "a": ["[secret]", 5, None],
+        "[secret]": True,
+    }
 
 
 def test_masks_what_it_is_told() -> None:
@@ -44,6 +73,25 @@ def test_a_long_message_does_not_stop_the_worker() -> None:
 
     assert excerpt(text).endswith("… [150000 characters]")
     assert mask(text) == text
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("bridge-conv-" * 12_500, "[secret]"),
+        ("bridge-conv-" + "." * 150_000, "bridge-conv-" + "." * 150_000),
+        ("bridge-bot- " * 12_500, "bridge-bot- " * 12_500),
+        ("bridge-conv-abc " * 9_375, "bridge-conv-abc " * 9_375),
+        ("b" * 150_000, "b" * 150_000),
+        (f"{BOT_TOKEN} " * 2_700, "[secret] " * 2_700),
+    ],
+)
+def test_a_long_message_of_nearly_tokens_does_not_stop_the_worker(
+    text: str, masked: str
+) -> None:
+    assert mask(text) == masked
+    assert mask_ours(text) == masked
 
 
 def test_an_excerpt_has_no_secret_at_its_edge() -> None:

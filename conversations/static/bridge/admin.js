@@ -7,3 +7,21 @@ document.addEventListener("change", (event) => {
     window.location.search = list.value;
   }
 });
+
+// Clipboard access needs https; without it the text is selected, ready for Ctrl+C.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) {
+    return;
+  }
+  const field = document.getElementById(button.dataset.copy);
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+  } catch {
+    if (!document.execCommand("copy")) {
+      return;
+    }
+  }
+  button.textContent = button.dataset.copied;
+});

@@ -1,0 +1,216 @@
+"""Say something in a conversation, as the bot: to the customer, or as a note."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge_project.lib.database import release_connection
+from bridge_project.lib.errors import (
+    BridgeError,
+    OutcomeUnknown,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamUnavailable,
+)
+from bridge_project.lib.types import JsonObject, JsonValue
+from chatwoot_api.message_calls import MAX_CONTENT_CHARS, Upload
+from conversations.actions import attachments, rich, state
+from conversations.actions.failures import explained, outcome_of
+from conversations.actions.in_charge import refuse_if_human
+from conversations.actions.outcome import NotDone, Outcome, not_set
+from conversations.actions.retrying import repeating
+from conversations.actions.rich import Rich
+from conversations.actions.target import Target
+from dify_api.arguments import as_bool, as_int, as_text, is_not_set
+
+FIELD = "message"
+# After a lost connection, Chatwoot may still be storing the message.
+LOOK_AFTER_S = (0.5, 1.5, 3.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """A message that is understood and ready to be posted."""
+
+    content: str
+    private: bool
+    rich: Rich | None = None
+    reply_to: int | None = None
+    files: tuple[Upload, ...] = ()
+
+    def attributes(self) -> JsonObject:
+        """Return Chatwoot's `content_attributes`."""
+        found = self.rich.attributes() if self.rich else {}
+        if self.reply_to is not None:
+            found["in_reply_to"] = self.reply_to
+        return found
+
+    def as_text(self) -> Post:
+        """Return the same for a channel that shows text only."""
+        if self.rich is None:
+            return self
+        content = "\n\n".join(filter(None, [self.content, self.rich.as_lines()]))
+        return Post(
+            content=content,
+            private=self.private,
+            reply_to=self.reply_to,
+            files=self.files,
+        )
+
+
+def send_message(
+    target: Target,
+    wanted: Mapping[str, JsonValue],
+    *,
+    files: Sequence[Upload] = (),
+) -> Outcome:
+    """Post a message with what the arguments say, once.
+
+    Understood are content, private, reply_to, content_type, items, button_label,
+    attachment_urls and even_if_open. `extra` has the message's number.
+    """
+    try:
+        return _sent(target, wanted, files=files)
+    except Exception as err:
+        return outcome_of(err, field=FIELD, target=target)
+
+
+def _sent(
+    target: Target, wanted: Mapping[str, JsonValue], *, files: Sequence[Upload]
+) -> Outcome:
+    content = as_text(wanted.get("content")) or ""
+    check_length(content)
+    items = rich.read(wanted)
+    urls = wanted.get("attachment_urls")
+    if not content and items is None and not files and is_not_set(urls):
+        return not_set("content")
+    if items is not None and items.content_type == "input_select" and not content:
+        raise NotDone("Choices need a question in “content”.", code="bad_value")
+    private = as_bool(wanted.get("private")) or False
+    reply_to = as_int(wanted.get("reply_to"))
+    channel = _allowed_channel(target, wanted, private=private)
+    post = Post(
+        content=content,
+        private=private,
+        rich=items,
+        reply_to=reply_to,
+        files=tuple(attachments.fetched(urls, given=files, target=target)),
+    )
+    return said(post, channel=channel, target=target)
+
+
+def check_length(content: str) -> None:
+    """Raise NotDone if Chatwoot would cut a text."""
+    if len(content) > MAX_CONTENT_CHARS:
+        raise NotDone(
+            f"The text has {len(content)} characters; Chatwoot takes "
+            f"{MAX_CONTENT_CHARS}. Shorten it.",
+            code="too_large",
+        )
+
+
+def _allowed_channel(
+    target: Target, wanted: Mapping[str, JsonValue], *, private: bool
+) -> str:
+    """Return the conversation's channel; NotDone if it is a human's to speak."""
+    row = target.conversation
+    known = row.channel if row else ""
+    is_even_if_open = as_bool(wanted.get("even_if_open")) or False
+    if known and (private or is_even_if_open):
+        return known
+    now = state.read(target)
+    if not private and not is_even_if_open:
+        refuse_if_human(now, target=target)
+    return now.channel or known
+
+
+def said(post: Post, *, channel: str, target: Target) -> Outcome:
+    """Post a message; raises NotDone, or UpstreamError if it surely is not there."""
+    if channel and channel not in rich.CHANNELS_WITH_ITEMS:
+        post = post.as_text()
+    message_id = _posted(post, channel=channel, target=target)
+    if not post.private:
+        target.note_by_flow(spoke=True)
+    extra: JsonObject = {"message_id": message_id, "private": post.private}
+    if post.files:
+        extra["attachments"] = len(post.files)
+    return Outcome(field=FIELD, result="applied", after=post.content, extra=extra)
+
+
+def _posted(post: Post, *, channel: str, target: Target) -> int:
+    """Post it, look it up where the outcome is unknown, and never post it twice."""
+    try:
+        return repeating(
+            lambda: _post(post, channel=channel, target=target),
+            target=target,
+            worth_it=_was_not_taken,
+        )
+    except (OutcomeUnknown, UpstreamUnavailable) as err:
+        if _was_not_taken(err):
+            raise
+        found = _looked_up(target)
+        if found is None:
+            raise _unknown() from err
+        return found
+
+
+def _post(post: Post, *, channel: str, target: Target) -> int:
+    return target.client.create_message(
+        target.number,
+        content=post.content,
+        private=post.private,
+        mark=str(target.mark),
+        channel=channel,
+        content_type=post.rich.content_type if post.rich else "text",
+        content_attributes=post.attributes(),
+        files=post.files,
+    )
+
+
+def _was_not_taken(err: BaseException) -> bool:
+    """Tell whether Chatwoot surely has not stored the message: then it is repeated."""
+    never_sent = isinstance(err, UpstreamUnavailable) and err.status is None
+    return never_sent or isinstance(err, UpstreamRateLimited)
+
+
+def _looked_up(target: Target) -> int | None:
+    """Return the message's number if it turns up while there is time."""
+    for pause_s in LOOK_AFTER_S:
+        if not target.client.can_read_messages or target.left_s() <= pause_s:
+            return None
+        release_connection()
+        time.sleep(pause_s)
+        try:
+            history = target.client.list_messages(target.number)
+        except (UpstreamError, BridgeError):
+            continue
+        for message in history:
+            if message.mark == str(target.mark):
+                return message.id
+    return None
+
+
+def _unknown() -> NotDone:
+    return NotDone(
+        "The connection to Chatwoot was lost: the message may or may not have been "
+        "sent. Look before you send it again.",
+        code="outcome_unknown",
+        result="failed",
+    )
+
+
+def write_note(value: JsonValue, *, target: Target) -> Outcome:
+    """Post a private note for the agents, which customers never see."""
+    try:
+        content = as_text(value)
+        if content is None:
+            return not_set("note")
+        check_length(content)
+        row = target.conversation
+        channel = row.channel if row else ""
+        done = said(Post(content=content, private=True), channel=channel, target=target)
+    except Exception as err:
+        return explained(err, target=target).outcome("note")
+    return Outcome(field="note", result=done.result, after=done.after, extra=done.extra)

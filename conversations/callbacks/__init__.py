@@ -1,0 +1,1 @@
+"""HTTP in: what Dify flows call, see docs/dify-nodes.md."""

@@ -1,0 +1,72 @@
+"""The OpenAPI documents: one that Dify imports, and pages for people."""
+
+from __future__ import annotations
+
+from csp.decorators import csp_update
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.views import (
+    SpectacularAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerSplitView,
+)
+
+from bridge_project.lib.types import JsonObject
+from conversations.callbacks.urls import flow_urlpatterns
+
+PREFIX = "api/v1/"
+_FLOWS = [path(PREFIX, include((flow_urlpatterns, "flows")))]
+
+
+def flow_document() -> JsonObject:
+    """Return the document that Dify imports as a custom tool.
+
+    Only what flows may call; OpenAPI 3.0.3 by reference/dify.md section 8b.
+    """
+    generator = SchemaGenerator(patterns=_FLOWS)  # type: ignore[no-untyped-call]
+    document: JsonObject = generator.get_schema(  # type: ignore[no-untyped-call]
+        request=None, public=True
+    )
+    return document
+
+
+@require_safe
+def openapi_json(request: HttpRequest) -> HttpResponse:
+    """GET /api/v1/openapi.json; Dify fetches it without any credential."""
+    text = OpenApiJsonRenderer().render(flow_document(), renderer_context={})
+    return HttpResponse(text, content_type="application/json")
+
+
+class WholeDocument(SpectacularAPIView):
+    """GET /api/schema; the same operations, for people and their tools."""
+
+    urlconf = _FLOWS  # type: ignore[assignment] # also patterns, its own text says
+
+
+# Both pages are made by scripts of theirs, which write styles and load images of ours.
+_own_look = csp_update(
+    {
+        "style-src-elem": "'unsafe-inline'",
+        "img-src": "data:",
+        "worker-src": "blob:",
+    }
+)
+
+
+@method_decorator(_own_look, name="dispatch")
+class SwaggerUi(SpectacularSwaggerSplitView):
+    """GET /api/docs; try the operations by hand."""
+
+    url_name = "api-schema"
+
+
+@method_decorator(_own_look, name="dispatch")
+class ReDoc(SpectacularRedocView):
+    """GET /api/redoc; read the operations."""
+
+    url_name = "api-schema"
+    template_name = "api/redoc.html"

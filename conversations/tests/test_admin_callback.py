@@ -1,0 +1,336 @@
+"""What the pages tell of a callback: who called, what was asked, what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from bridge_project.lib.admin_base import admin_url, badge
+from bridge_project.lib.types import JsonObject, JsonValue
+from conversations.admin.callback_words import (
+    ENDINGS,
+    OPERATIONS,
+    Change,
+    arguments,
+    changes,
+    operation_words,
+    readable,
+)
+from conversations.models import Bot, Callback
+from conversations.tests.admin_rows import make_turns_with_everything
+from conversations.tests.factories import make_bot, make_callback, make_conversation
+
+LIST = "admin:conversations_callback_changelist"
+
+
+def test_every_ending_is_explained() -> None:
+    assert set(ENDINGS) == set(Callback.Status)
+
+
+def test_every_operation_of_the_api_has_words(client: Client) -> None:
+    paths = client.get("/api/v1/openapi.json").json()["paths"].values()
+
+    names = {one["operationId"] for path in paths for one in path.values()}
+
+    assert set(OPERATIONS) == names
+
+
+def test_arguments_keep_the_names_of_the_flow() -> None:
+    callback = Callback(
+        arguments={"team": "x", "custom_attributes": {"region": "north"}, "items": {}}
+    )
+
+    assert arguments(callback) == [
+        ("team", "x"),
+        ("custom_attributes · region", "north"),
+        ("items", "–"),
+    ]
+
+
+def test_an_operation_without_words_keeps_its_name() -> None:
+    assert operation_words("assign_team") == "assign a team"
+    assert operation_words("juggle") == "juggle"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        ("", "–"),
+        ([], "–"),
+        ({}, "–"),
+        (True, "yes"),
+        (False, "no"),
+        (0, "0"),
+        (1.5, "1.5"),
+        ("urgent", "urgent"),
+        (["a", "b", None], "a, b, –"),
+        ([{"title": "Да"}], '[\n  {\n    "title": "Да"\n  }\n]'),
+        ({"a": 1}, '{\n  "a": 1\n}'),
+    ],
+)
+def test_values_read_well(value: JsonValue, text: str) -> None:
+    assert readable(value) == text
+
+
+def test_attributes_are_told_one_by_one() -> None:
+    callback = Callback(
+        before={
+            "status": "pending",
+            "custom_attributes": {"region": "north", "vip": 1},
+        },
+        after={
+            "status": "pending",
+            "custom_attributes": {"region": "south", "vip": 1, "tier": "gold"},
+            "colour": None,
+        },
+    )
+
+    assert changes(callback) == [
+        Change("status", "pending", "pending"),
+        Change("attributes · region", "north", "south"),
+        Change("attributes · vip", "1", "1"),
+        Change("attributes · tier", "–", "gold"),
+        Change("colour", "–", "–"),
+    ]
+    assert [change.is_change for change in changes(callback)] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_the_first_attribute_is_one_line() -> None:
+    callback = Callback(
+        before={"custom_attributes": {}}, after={"custom_attributes": {"vip": True}}
+    )
+
+    assert changes(callback) == [Change("attributes · vip", "–", "yes")]
+
+
+@pytest.mark.django_db
+def test_the_page_tells_the_story(
+    admin_client: Client, payload: Callable[[str], JsonObject]
+) -> None:
+    sample = payload("message_created_incoming_text_bot_owned")
+    (turn,) = make_turns_with_everything(make_bot(), sample, count=1)
+    callback = Callback.objects.get()
+
+    response = admin_client.get(admin_url(callback))
+
+    text = response.content.decode()
+    run = turn.runs.get()
+    for part in (
+        "A flow of the bot “Nordbot” called with the bot&#x27;s token.",
+        "It was done.",
+        "assign a team",
+        "<code>assign_team</code>",
+        "<code>team</code>",
+        "billing",
+        "Sales",
+        "<strong>Billing</strong>",
+        "The team is Billing now.",
+        "POST /api/v1/accounts/2/conversations/133/assignments",
+        "84 ms",
+        "120 ms",
+        "https://chat.test/app/accounts/2/conversations/501",
+        admin_url(turn),
+        admin_url(run),
+        admin_url(turn.conversation),
+    ):
+        assert part in text, part
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("caller", "words"),
+    [
+        ("bot_token", "A flow of the bot “Nordbot” called with the bot's token."),
+        ("conversation_token", "the conversation token of its run"),
+        ("nobody", "nobody was asked for a token (CALLBACK_AUTH=none)"),
+    ],
+)
+def test_the_page_says_who_called(
+    admin_client: Client, *, caller: str, words: str
+) -> None:
+    callback = make_callback(make_bot(), caller=caller)
+
+    sentences = admin_client.get(admin_url(callback)).context["sentences"]
+
+    assert words in sentences[0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("once_key", "words"),
+    [
+        (None, None),
+        ("key:abc", "It carried an Idempotency-Key"),
+        ("same:abc", "The same request of the same run within a minute"),
+    ],
+)
+def test_the_page_says_what_a_repeat_gets(
+    admin_client: Client, *, once_key: str | None, words: str | None
+) -> None:
+    callback = make_callback(make_bot(), once_key=once_key)
+
+    sentences = admin_client.get(admin_url(callback)).context["sentences"]
+
+    assert len(sentences) == (2 if words is None else 3)
+    assert words is None or sentences[2].startswith(words)
+
+
+@pytest.mark.django_db
+def test_a_refusal_shows_code_and_possible_names(admin_client: Client) -> None:
+    callback = make_callback(
+        make_bot(),
+        status="error",
+        code="unknown_team",
+        message="There is no team “biling”.",
+        answer={"status": "error", "possible": ["Billing", "Sales"]},
+        before={},
+        after={},
+        calls=[
+            {"method": "GET", "path": "/teams", "status": None, "error": "unavailable"}
+        ],
+    )
+
+    response = admin_client.get(admin_url(callback))
+
+    text = response.content.decode()
+    assert "<code>unknown_team</code>" in text
+    assert "There is no team “biling”." in text
+    assert "<dd>Billing, Sales</dd>" in text
+    (call,) = response.context["calls"]
+    assert call["state"] == badge("no answer", tone="bad")
+    assert call["error"] == "not reachable, or overloaded"
+
+
+@pytest.mark.django_db
+def test_what_became_of_each_field_is_told(admin_client: Client) -> None:
+    fields = {
+        "status": {"result": "applied", "before": "pending", "after": "open"},
+        "team": {"result": "refused", "message": "There is no team “x”."},
+    }
+    callback = make_callback(
+        make_bot(), status="partial", answer={"status": "partial", "fields": fields}
+    )
+
+    view = admin_client.get(admin_url(callback)).context["view"]
+
+    assert sorted(view.fields) == [
+        ("status", badge("done", tone="good"), ""),
+        ("team", badge("refused", tone="bad"), "There is no team “x”."),
+    ]
+
+
+@pytest.mark.django_db
+def test_texts_of_flows_are_no_html(admin_client: Client) -> None:
+    bad = "<script>alert(1)</script>"
+    callback = make_callback(
+        make_bot(),
+        arguments={bad: bad},
+        before={bad: bad},
+        after={bad: {bad: [bad]}},
+        message=bad,
+        answer={"message": bad, "possible": [bad], "fields": {bad: {"message": bad}}},
+        code="x",
+        operation=bad[:64],
+        calls=[{"method": bad, "path": bad, "error": bad}],
+    )
+
+    pages = [admin_client.get(url) for url in (admin_url(callback), reverse(LIST))]
+
+    assert [page.status_code for page in pages] == [200, 200]
+    assert not [page for page in pages if bad in page.content.decode()]
+
+
+@pytest.mark.django_db
+def test_the_page_opens_without_anything_that_hangs_on_it(admin_client: Client) -> None:
+    callback = make_callback(
+        make_bot(),
+        status="running",
+        arguments={},
+        before={},
+        after={},
+        message="",
+        answer={},
+        http_status=None,
+        calls=[],
+        duration_ms=None,
+    )
+
+    Bot.objects.all().delete()
+
+    text = admin_client.get(admin_url(callback)).content.decode()
+
+    assert "Chatwoot was not called." in text
+    assert "It passed no arguments." in text
+    assert "A flow of the bot “(deleted)” called" in text
+
+
+@pytest.mark.django_db
+def test_the_page_of_the_turn_shows_its_callbacks_between_runs_and_posts(
+    admin_client: Client, payload: Callable[[str], JsonObject]
+) -> None:
+    sample = payload("message_created_incoming_text_bot_owned")
+    (turn,) = make_turns_with_everything(make_bot(), sample, count=1)
+    callback = Callback.objects.get()
+
+    text = admin_client.get(admin_url(turn)).content.decode()
+
+    places = [
+        text.index(f'id="{name}-title"') for name in ("runs", "callbacks", "posts")
+    ]
+    assert places == sorted(places)
+    assert admin_url(callback) in text[places[1] : places[2]]
+    assert "The team is Billing now." in text[places[1] : places[2]]
+
+
+@pytest.mark.django_db
+def test_a_list_of_long_answers_is_read_without_them(admin_client: Client) -> None:
+    make_callback(make_bot(), answer={"long": "x"}, code="unknown_team")
+
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.get(reverse(LIST))
+
+    listed = [q["sql"] for q in queries if '"code"' in q["sql"]]
+    assert listed != []
+    assert not [sql for sql in listed if '"answer"' in sql]
+
+
+@pytest.mark.django_db
+def test_search_and_filters_find(admin_client: Client) -> None:
+    bot = make_bot()
+    other = make_bot(bot.account, name="Other")
+    conversation = make_conversation(bot)
+    day = timezone.now() - timedelta(days=2)
+    make_callback(bot, conversation=conversation, status="error", code="unknown_team")
+    make_callback(bot, operation="set_status", created_at=day)
+    make_callback(other, status="error", code="human_in_charge")
+
+    found = {
+        query: admin_client.get(f"{reverse(LIST)}?{query}").context["cl"].result_count
+        for query in (
+            "q=133",
+            "q=UNKNOWN_TEAM",
+            "q=team",
+            "status__exact=error",
+            "look=refused",
+            "operation=set_status",
+            f"bot__id__exact={other.pk}",
+            f"account__id__exact={bot.account_id}",
+            f"created_at__gte={(day + timedelta(days=1)):%Y-%m-%dT%H:%M:%SZ}",
+        )
+    }
+
+    assert list(found.values()) == [1, 1, 0, 2, 1, 1, 1, 3, 2]
