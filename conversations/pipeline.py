@@ -19,6 +19,7 @@ from conversations import (
     aftermath,
     answering,
     context,
+    former_runs,
     freshness,
     handover,
     posting,
@@ -115,7 +116,7 @@ def run(turn_id: int) -> Result:
         return Result("not due, or already running")
     turn, events = _load(turn_id)
     if turn.started_at != now:
-        answering.close_abandoned(turn)
+        former_runs.close_abandoned(turn)
     recorder = CallRecorder(turn)
     with keeper.kept(lease) as watch:
         try:
@@ -136,7 +137,7 @@ def run(turn_id: int) -> Result:
                 lease=lease,
                 status=ending.status,
                 reason=ending.reason,
-                about=answering.answered(turn, events) if is_answered else events,
+                about=former_runs.answered(turn, events) if is_answered else events,
             )
             result = Result(
                 f"{ending.status}: {ending.reason}",
@@ -297,7 +298,7 @@ def _has_answer(attempt: Attempt, *, app: DifyApp) -> bool:
     turn = attempt.turn
     if turn.is_first_attempt:
         return False
-    former = answering.former_run(turn, question=attempt.question, app=app)
+    former = former_runs.former_run(turn, question=attempt.question, app=app)
     return former is not None and former.status == PipelineRun.Status.SUCCEEDED
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from conversations.answering import WORKER_LOST
+from conversations.former_runs import WORKER_LOST
 from conversations.models import PipelineRun, Reason
 from conversations.outcomes import NEW_MESSAGE, SHUTDOWN
 from dify_api.failures import RunAborted

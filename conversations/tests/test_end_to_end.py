@@ -246,6 +246,91 @@ def test_every_kind_of_app_answers(stack: RunningStack, mode: str) -> None:
     assert answer.count("Hello Ida!") == 1
 
 
+# The flow calls back while it runs; after the tests above the bot's app is another one.
+CHATFLOW = {"mode": "advanced-chat", "version": "1.14"}
+
+
+def callbacks_of(customer: Customer, stack: RunningStack) -> list[dict[str, Any]]:
+    return rows(
+        stack,
+        "SELECT b.operation, b.status, b.caller, b.turn_id IS NOT NULL AS of_turn, "
+        "b.run_id IS NOT NULL AS of_run FROM conversations_callback b "
+        "JOIN conversations_conversation c ON c.id = b.conversation_id "
+        "WHERE c.chatwoot_conversation_id = %s ORDER BY b.id",
+        customer.number,
+    )
+
+
+def last_turn_of(customer: Customer, stack: RunningStack) -> dict[str, Any]:
+    found = rows(
+        stack,
+        "SELECT t.status, t.reason FROM conversations_turn t "
+        "JOIN conversations_conversation c ON c.id = t.conversation_id "
+        "WHERE c.chatwoot_conversation_id = %s ORDER BY t.id DESC LIMIT 1",
+        customer.number,
+    )
+    return found[0] if found else {}
+
+
+def test_a_flow_hands_over_and_its_answer_is_posted_once(stack: RunningStack) -> None:
+    choose(stack, **CHATFLOW)
+    jan = Customer(stack, name="Jan")
+
+    jan.says("/team support ;; /attr region=North ;; /label vip ;; /status open")
+
+    (answer,) = jan.is_answered()
+    assert answer.count("→ 200") == 4
+    wait_until(
+        lambda: last_turn_of(jan, stack).get("status") == "answered",
+        patience_s=10,
+        what="the turn to end",
+    )
+    seen = jan.sees()
+    assert seen["status"] == "open"
+    assert len(jan.answers()) == 1
+    made = callbacks_of(jan, stack)
+    assert [row["operation"] for row in made] == [
+        "assign_team",
+        "update_custom_attributes",
+        "update_labels",
+        "set_status",
+    ]
+    assert {row["status"] for row in made} == {"success"}
+    assert {row["caller"] for row in made} == {"conversation_token"}
+    assert all(row["of_turn"] and row["of_run"] for row in made)
+    # From now on it is the humans'.
+    jan.says("Thanks, and who are you?")
+    reasons = (
+        "SELECT reason FROM conversations_webhookevent WHERE "
+        "chatwoot_conversation_id = %s AND payload->>'content' LIKE 'Thanks%%'"
+    )
+    wait_until(
+        lambda: (
+            [row["reason"] for row in rows(stack, reasons, jan.number)]
+            == ["status_not_allowed"]
+        ),
+        patience_s=20,
+        what="the bot to leave it to the humans",
+    )
+    assert len(jan.answers()) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_first_run_may_call_before_its_first_event(
+    stack: RunningStack, version: str
+) -> None:
+    """Dify's conversation id is not known to anybody yet."""
+    choose(stack, mode="advanced-chat", version=version)
+    kim = Customer(stack, name="Kim")
+
+    kim.says('/callearly PATCH conversations/current {"priority": "urgent"}')
+
+    (answer,) = kim.is_answered()
+    assert "→ 200" in answer
+    [row] = callbacks_of(kim, stack)
+    assert (row["operation"], row["status"]) == ("update_conversation", "success")
+
+
 def choose(stack: RunningStack, *, mode: str, version: str) -> None:
     """Point the bot at another app of the sandbox, as an operator would."""
     requests.patch(
