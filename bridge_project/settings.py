@@ -226,6 +226,7 @@ SPECTACULAR_SETTINGS = {
     ),
     "VERSION": "1",
     "OAS_VERSION": "3.0.3",
+    "DEFAULT_GENERATOR_CLASS": "conversations.callbacks.document.FlowGenerator",
     # Absolute, or Dify's import of a custom tool fails (reference/dify.md section 8b).
     "SERVERS": [{"url": PUBLIC_URL}],
     "SERVE_INCLUDE_SCHEMA": False,

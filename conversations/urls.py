@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from conversations.callbacks import schema
+from conversations.callbacks import document, schema
 from conversations.callbacks import urls as callbacks
 from conversations.views import chatwoot_webhook
 
@@ -20,5 +20,5 @@ urlpatterns = [
     path("api/schema", schema.WholeDocument.as_view(), name="api-schema"),
     path("api/docs", schema.SwaggerUi.as_view(), name="api-docs"),
     path("api/redoc", schema.ReDoc.as_view(), name="api-redoc"),
-    path(schema.PREFIX, include(callbacks)),
+    path(document.PREFIX, include(callbacks)),
 ]

@@ -1,13 +1,11 @@
-"""The OpenAPI documents: one that Dify imports, and pages for people."""
+"""Where the OpenAPI document is served: for Dify, and as pages for people."""
 
 from __future__ import annotations
 
 from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
-from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.views import (
     SpectacularAPIView,
@@ -15,23 +13,7 @@ from drf_spectacular.views import (
     SpectacularSwaggerSplitView,
 )
 
-from bridge_project.lib.types import JsonObject
-from conversations.callbacks.urls import flow_urlpatterns
-
-PREFIX = "api/v1/"
-_FLOWS = [path(PREFIX, include((flow_urlpatterns, "flows")))]
-
-
-def flow_document() -> JsonObject:
-    """Return the document that Dify imports as a custom tool.
-
-    Only what flows may call; OpenAPI 3.0.3 by reference/dify.md section 8b.
-    """
-    generator = SchemaGenerator(patterns=_FLOWS)  # type: ignore[no-untyped-call]
-    document: JsonObject = generator.get_schema(  # type: ignore[no-untyped-call]
-        request=None, public=True
-    )
-    return document
+from conversations.callbacks.document import flow_document
 
 
 @require_safe
@@ -43,8 +25,6 @@ def openapi_json(request: HttpRequest) -> HttpResponse:
 
 class WholeDocument(SpectacularAPIView):
     """GET /api/schema; the same operations, for people and their tools."""
-
-    urlconf = _FLOWS  # type: ignore[assignment] # also patterns, its own text says
 
 
 # Both pages are made by scripts of theirs, which write styles and load images of ours.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from conversations.callbacks.schema import flow_document
+from conversations.callbacks.document import flow_document
 from conversations.tests.dify_tool_import import Json, operations
 
 TEXT = (Path(settings.BASE_DIR) / "docs" / "dify-nodes.md").read_text()

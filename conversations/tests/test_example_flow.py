@@ -12,7 +12,7 @@ import pytest
 import yaml
 from django.conf import settings
 
-from conversations.callbacks.schema import flow_document
+from conversations.callbacks.document import flow_document
 
 Node = dict[str, Any]
 

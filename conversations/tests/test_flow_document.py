@@ -7,7 +7,7 @@ import json
 import pytest
 from django.conf import settings
 
-from conversations.callbacks.schema import flow_document
+from conversations.callbacks.document import flow_document
 from conversations.tests.dify_tool_import import Json, imported, operations, problems
 
 EXPECTED = {

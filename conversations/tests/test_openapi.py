@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from drf_spectacular.validation import validate_schema
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
@@ -20,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from conversations import conversation_tokens
-from conversations.callbacks.schema import flow_document
+from conversations.callbacks.document import flow_document
 from conversations.models import Bot, Conversation
 from conversations.tests.sandbox_chatwoot import SandboxChatwoot
 
@@ -35,6 +36,10 @@ CHECKS = [
 @pytest.fixture
 def document() -> Any:
     return json.loads(json.dumps(flow_document()))
+
+
+def test_the_document_is_valid(document: Any) -> None:
+    validate_schema(document)  # type: ignore[no-untyped-call]
 
 
 # --- For Dify (reference/dify.md section 8b; test_dify_tool_import has its rules) ----
