@@ -30,7 +30,7 @@ os.environ.setdefault("DB_STATEMENT_TIMEOUT_MS", "1800")
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS") or 1)
 threads = int(os.environ.get("WEB_THREADS") or 96)
-os.environ.setdefault("CALLBACKS_AT_ONCE", str(max(threads // 2, threads - 16)))
+os.environ.setdefault("CALLBACKS_AT_ONCE", str(max(1, threads // 2, threads - 16)))
 
 # Of a whole worker that answers its master no more; single requests have limits of
 # their own.

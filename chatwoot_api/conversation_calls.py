@@ -116,17 +116,31 @@ class ConversationCalls(MessageCalls):
         """Set low, medium, high or urgent; "" clears. Chatwoot 3.6.0+ for bots."""
         self._write(conversation_id, "toggle_priority", {"priority": priority or None})
 
-    def assign_team(self, conversation_id: int, *, team_id: int | None) -> None:
-        """Assign a team, or none.
+    def assign_team(self, conversation_id: int, *, team_id: int | None) -> int | None:
+        """Assign a team, or none; returns the team that it has now.
 
-        Chatwoot takes an assignee off who is not in the team, and may assign an online
-        member. A team that it does not know counts as none.
+        A team that Chatwoot does not know counts as none: then None is returned, and
+        the conversation has lost its team. Chatwoot takes an assignee off who is not
+        in the team, and may assign an online member.
         """
-        self._write(conversation_id, "assignments", {"team_id": team_id or 0})
+        return self._assigned(conversation_id, {"team_id": team_id or 0})
 
-    def assign_agent(self, conversation_id: int, *, agent_id: int | None) -> None:
-        """Assign an agent, or none; an agent that Chatwoot does not know is none."""
-        self._write(conversation_id, "assignments", {"assignee_id": agent_id or 0})
+    def assign_agent(
+        self, conversation_id: int, *, agent_id: int | None, is_bot: bool = False
+    ) -> int | None:
+        """Assign an agent, or none; returns who has it now.
+
+        One that Chatwoot does not know counts as none, as with teams. `is_bot` says
+        that the number is an agent bot's (4.8.0+).
+        """
+        body: JsonObject = {"assignee_id": agent_id or 0}
+        if is_bot:
+            body["assignee_type"] = "AgentBot"
+        return self._assigned(conversation_id, body)
+
+    def _assigned(self, conversation_id: int, body: JsonObject) -> int | None:
+        reply = self._write(conversation_id, "assignments", body)
+        return id_at(reply, "id") if isinstance(reply, dict) else None
 
     def set_typing(
         self, conversation_id: int, *, on: bool, private: bool = False

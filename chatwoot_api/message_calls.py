@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bridge_project.lib.errors import MalformedPayload, OutcomeUnknown
 from bridge_project.lib.http import Multipart
+from bridge_project.lib.redact import mask_ours, mask_ours_within
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.api import ChatwootApi
 from chatwoot_api.payloads import MARK_KEY, Message, parse_message
@@ -38,7 +39,7 @@ class Upload:
         """
         is_type = _MEDIA_TYPE.fullmatch(self.content_type)
         kind = self.content_type if is_type else "application/octet-stream"
-        return "attachments[]", (self.name or "file", self.content, kind)
+        return "attachments[]", (mask_ours(self.name) or "file", self.content, kind)
 
 
 class MessageCalls(ChatwootApi):
@@ -61,13 +62,18 @@ class MessageCalls(ChatwootApi):
         `mark` comes back in the webhook of the message and in the history. There is
         no idempotency key: a lost connection raises OutcomeUnknown. A note is posted
         with the administrator's token if the bot's is refused; a public message never
-        is, since the customer would see a human's name.
+        is, since the customer would see a human's name. The bridge's own tokens are
+        masked wherever a flow or a model has written one.
         """
+        attributes = {
+            name: mask_ours_within(value)
+            for name, value in (content_attributes or {}).items()
+        }
         body: JsonObject = {
             "content": fit_to_post(content),
             "message_type": "outgoing",
             "private": private,
-            "content_attributes": {**(content_attributes or {}), MARK_KEY: mark},
+            "content_attributes": {**attributes, MARK_KEY: mark},
         }
         if content_type != "text":
             body["content_type"] = content_type
@@ -125,9 +131,10 @@ def readable(data: JsonObject) -> Message | None:
 def fit_to_post(content: str) -> str:
     """Return a text that Chatwoot posts as it is, cut to what it takes.
 
-    It refuses longer messages altogether, and fills in Liquid (section 5.3).
+    It refuses longer messages altogether, and fills in Liquid (section 5.3). The
+    bridge's own tokens are nobody's to read there.
     """
-    content = liquid_safe(content)
+    content = liquid_safe(mask_ours(content))
     if len(content) <= MAX_CONTENT_CHARS:
         return content
     return content[: MAX_CONTENT_CHARS - 1] + "…"

@@ -46,7 +46,8 @@ def pick(rows: Iterable[NamedT], wanted: str | int) -> NamedT | None:
 
     Numbers are Chatwoot's, also as "12" and "#12". Agents have three names: their own,
     the one that customers see, and the e-mail address. A name that is written exactly
-    so comes before one that only folds to the same. Raises Ambiguous.
+    so comes before one that only folds to the same, and that before one that is the
+    same without any spaces (models write “ОтделУчета”). Raises Ambiguous.
     """
     known = list(rows)
     if isinstance(wanted, int):
@@ -60,8 +61,17 @@ def pick(rows: Iterable[NamedT], wanted: str | int) -> NamedT | None:
         number = int(written["bare"] or written["listed"])
         return next((row for row in known if number_of(row) == number), None)
     folded = fold(text)
+    if not folded:
+        return None
     alike = [row for row in known if folded in {fold(n) for n in names_of(row)}]
-    return _only(alike) if folded and alike else None
+    if not alike:
+        joined = folded.replace(" ", "")
+        alike = [row for row in known if joined in {_joined(n) for n in names_of(row)}]
+    return _only(alike) if alike else None
+
+
+def _joined(name: str) -> str:
+    return fold(name).replace(" ", "")
 
 
 def number_of(row: Named) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bridge_project.lib.types import JsonObject
+from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api import payloads
 from chatwoot_api.payloads import ChatwootEvent, Message
 from conversations.models import (
@@ -20,6 +20,7 @@ from conversations.models import (
     Reason,
     ReplyAs,
 )
+from conversations.models.turn import ALL_OF
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Situation:
     assignee_kind: str
     paused: bool
     human_message_id: int
+    assignee_id: int | None = None
 
 
 def situation_of(conversation: Conversation) -> Situation:
@@ -89,6 +91,7 @@ def situation_of(conversation: Conversation) -> Situation:
         assignee_kind=conversation.assignee_kind,
         paused=conversation.paused,
         human_message_id=conversation.last_human_message_id,
+        assignee_id=conversation.chatwoot_assignee_id,
     )
 
 
@@ -96,10 +99,12 @@ def situation_of(conversation: Conversation) -> Situation:
 class FlowMarks:
     """What the bot's own flow did during the turn that it answers.
 
-    `statuses` are those in which the conversation still is that turn's.
+    `statuses` are those in which the conversation still is that turn's, `assignees` the
+    agents that the flow itself gave it to; `assigned`: it may be any, a team's.
     """
 
     statuses: frozenset[str] = frozenset()
+    assignees: frozenset[int] = frozenset()
     assigned: bool = False
     paused: bool = False
     spoke: bool = False
@@ -111,19 +116,27 @@ NO_MARKS = FlowMarks()
 def marks_of(by_flow: JsonObject, *, by_webhook: bool = False) -> FlowMarks:
     """Return what `Turn.by_flow` says.
 
-    As Chatwoot shows it now, only the status counts that the flow set last. Webhooks of
-    those before may come late: `by_webhook` lets them count, too.
+    As Chatwoot shows it now, only the status and the agent count that the flow set
+    last. Webhooks of those before may come late: `by_webhook` lets them count, too.
     """
-    last, all_of_them = by_flow.get("status"), by_flow.get("statuses")
-    statuses = {last} if isinstance(last, str) else set()
-    if by_webhook and isinstance(all_of_them, list):
-        statuses |= {status for status in all_of_them if isinstance(status, str)}
+    statuses = _noted(by_flow, "status", with_former=by_webhook)
+    agents = _noted(by_flow, "assignee", with_former=by_webhook)
     return FlowMarks(
-        statuses=frozenset(statuses),
-        assigned=bool(by_flow.get("assignee")),
+        statuses=frozenset(name for name in statuses if isinstance(name, str)),
+        assignees=frozenset(
+            agent
+            for agent in agents
+            if isinstance(agent, int) and not isinstance(agent, bool)
+        ),
+        assigned=any(agent is True for agent in agents),
         paused=bool(by_flow.get("pause")),
         spoke=bool(by_flow.get("spoke")),
     )
+
+
+def _noted(by_flow: JsonObject, name: str, *, with_former: bool) -> list[JsonValue]:
+    former = by_flow.get(ALL_OF[name]) if with_former else None
+    return [by_flow.get(name), *(former if isinstance(former, list) else [])]
 
 
 # In which no agent is waiting for a conversation, and none is meant to.
@@ -164,7 +177,8 @@ def why_no_longer(
         return Reason.STATUS_NOT_ALLOWED
     if situation.paused or (not marks.paused and is_paused(situation, bot=bot)):
         return Reason.PAUSED
-    yields = bot.yields_to_assignee and not marks.assigned
+    is_flows = marks.assigned or situation.assignee_id in marks.assignees
+    yields = bot.yields_to_assignee and not is_flows
     if yields and situation.assignee_kind == "user":
         return Reason.HUMAN_IS_ASSIGNED
     return None

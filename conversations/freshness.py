@@ -71,6 +71,7 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
             assignee_kind=current.assignee.kind if current.assignee else "",
             paused=situation.paused,
             human_message_id=max(situation.human_message_id, replied_id),
+            assignee_id=current.assignee.id if current.assignee else None,
         )
     by_flow = Turn.objects.values_list("by_flow", flat=True).get(pk=turn.pk)
     marks = marks_of(by_flow, by_webhook=by_webhook)

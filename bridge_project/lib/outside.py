@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from threading import Timer
 from time import monotonic
 from typing import Any, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -66,14 +66,15 @@ class Fetched:
 def fetch(
     url: str,
     *,
-    own_servers: Iterable[str] = (),
+    own_places: Iterable[str] = (),
     max_bytes: int,
     total_timeout_s: float = TOTAL_TIMEOUT_S,
 ) -> Fetched:
     """Return what is at `url`, at most `max_bytes` of it, within `total_timeout_s`.
 
-    `own_servers` are addresses of the operator's Chatwoot and Dify: same scheme, host
-    and port may be private. Redirects are followed three times, each checked alike.
+    `own_places` are where the operator's Chatwoot and Dify keep files: what has the
+    same scheme, host and port, and is below the same path, may be private. Redirects
+    are followed three times, each checked alike.
     Proxies of the environment are not used: they would resolve the names themselves.
     Raises UpstreamRejected for what must not or need not be tried again (code
     `address_refused`, `too_large`, `too_many_redirects`), UpstreamUnavailable for what
@@ -81,14 +82,15 @@ def fetch(
     """
     release_connection()
     ends_at = monotonic() + total_timeout_s
-    own = {_origin(_parsed(server)) for server in own_servers}
+    own = [_parsed(address) for address in own_places]
     for _hop in range(MAX_REDIRECTS + 1):
         place = _checked(url)
-        with _Visit(place, is_own=_origin(place) in own, ends_at=ends_at) as visit:
+        is_own = any(_is_below(place, address) for address in own)
+        with _Visit(place, is_own=is_own, ends_at=ends_at) as visit:
             response = visit.get()
             if response.status_code not in _REDIRECTS:
                 return visit.read(response, max_bytes=max_bytes)
-            url = urljoin(place.url, response.headers.get("Location", ""))
+            url = _joined(place, response.headers.get("Location", ""))
     raise _error(
         UpstreamRejected,
         _checked(url),
@@ -98,11 +100,25 @@ def fetch(
 
 
 def _parsed(url: str) -> Url:
-    """Parse as requests does, so that what is checked is what is called."""
+    """Parse as requests does, so that what is checked is what is called.
+
+    Python's own parser, which requests uses as well, refuses some that urllib3 takes.
+    """
     try:
-        return parse_url(url)
-    except LocationParseError as err:
+        place = parse_url(url)
+        urlsplit(url)
+        urlsplit(place.url)
+    except (LocationParseError, ValueError) as err:
         raise _refused(Url(host="?"), "It is no address.") from err
+    return place
+
+
+def _joined(place: Url, location: str) -> str:
+    """Return where a server, which may write anything, redirects to."""
+    try:
+        return urljoin(place.url, location)
+    except ValueError as err:
+        raise _refused(place, "It redirects to what is no address.") from err
 
 
 def _checked(url: str) -> Url:
@@ -117,6 +133,17 @@ def _checked(url: str) -> Url:
 def _origin(place: Url) -> Origin:
     scheme = place.scheme or ""
     return scheme, (place.host or "").lower(), place.port or _PORTS.get(scheme, 0)
+
+
+def _is_below(place: Url, own: Url) -> bool:
+    """Tell whether an address is one of the operator's, path included.
+
+    A proxy may decode a path before it looks at it, and then go upwards.
+    """
+    path = unquote(unquote(place.path or "/")).replace("\\", "/")
+    if ".." in path.split("/") or _origin(place) != _origin(own):
+        return False
+    return path.startswith((own.path or "").rstrip("/") + "/")
 
 
 class _Visit:
@@ -167,11 +194,14 @@ class _Visit:
         except InvalidIPAddress as err:
             raise _refused(
                 self._place,
-                "It leads into a private network. If it is your own Chatwoot or Dify, "
-                "its address must be the one that is set here.",
+                "It leads into a private network. Of your own Chatwoot or Dify only "
+                "files are fetched there, at the server's address that is set here.",
             ) from err
         except (requests.RequestException, HTTPError) as err:
             raise self._broken() from err
+        except ValueError as err:
+            # requests reads where an answer redirects to, even if it is not to follow.
+            raise _refused(self._place, "It redirects to what is no address.") from err
         # Cut off by the alarm, a head looks complete.
         self._left_s()
         return self._response

@@ -78,6 +78,21 @@ def test_writes_as_the_administrator_where_bots_may_not(
     assert sent(wire) == [("POST", path, BOT, body), ("POST", path, ADMIN, body)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "number"),
+    [({"id": 7, "name": "sales"}, 7), (None, None), ({}, None), ([], None)],
+)
+def test_returns_who_has_it_now(
+    wire: responses.RequestsMock, answer: Any, number: int | None
+) -> None:
+    wire.post(f"{ONE}/assignments", json=answer)
+
+    assert client().assign_team(133, team_id=7) == number
+    assert client().assign_agent(133, agent_id=7, is_bot=True) == number
+    body = {"assignee_id": 7, "assignee_type": "AgentBot"}
+    assert sent(wire)[1] == ("POST", "/conversations/133/assignments", BOT, body)
+
+
 def test_customers_see_nobody_but_the_bot_typing(wire: responses.RequestsMock) -> None:
     wire.post(f"{ONE}/toggle_typing_status", status=401, json=NOT_FOR_BOTS)
 

@@ -87,6 +87,34 @@ def test_finds_a_team(wanted: str | int, number: int | None) -> None:
 @pytest.mark.parametrize(
     ("wanted", "number"),
     [
+        ("ОтделКоролев", 12),
+        ("SecondLine", 7),
+        ("sup port", 3),
+        ("no ne", 41),
+        (" ", None),
+    ],
+)
+def test_finds_a_team_written_with_other_spaces(
+    wanted: str, number: int | None
+) -> None:
+    team = pick(TEAMS, wanted)
+
+    assert (team.id if team else None) == number
+
+
+def test_spaces_make_a_difference_where_both_are_there() -> None:
+    teams = [TeamRow(id=1, name="on call"), TeamRow(id=2, name="oncall")]
+
+    assert pick(teams, "On Call") is teams[0]
+    assert pick(teams, "OnCall") is teams[1]
+    with pytest.raises(Ambiguous) as caught:
+        pick(teams, "on ca ll")
+    assert caught.value.names == ["on call (#1)", "oncall (#2)"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number"),
+    [
         ("Ada", 1),
         ("ada admin", 1),
         ("ADA@shop.test", 1),

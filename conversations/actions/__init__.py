@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conversations.actions.changes import FIELDS, change
 from conversations.actions.contacts import read_contact, update_contact
-from conversations.actions.messages import send_message
+from conversations.actions.messages import find_sent, send_message
 from conversations.actions.outcome import NotDone, Outcome
 from conversations.actions.reading import read_conversation, read_messages
 from conversations.actions.starting import start_conversation
@@ -17,6 +17,7 @@ __all__ = [
     "Outcome",
     "Target",
     "change",
+    "find_sent",
     "read_contact",
     "read_conversation",
     "read_messages",

@@ -5,17 +5,18 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from bridge_project.lib import outside
 from bridge_project.lib.errors import UpstreamError
+from bridge_project.lib.redact import mask_ours
 from bridge_project.lib.types import JsonValue
 from chatwoot_api.message_calls import Upload
+from conversations.actions.limits import MAX_FILES, check_size
 from conversations.actions.outcome import NotDone
 from conversations.actions.target import Target
 from dify_api.arguments import as_texts
 
-MAX_FILES = 15
 # Of all files of a message together: they are held in memory.
 MAX_BYTES = 40 * 1024 * 1024
 MAX_NAME_CHARS = 150
@@ -28,11 +29,12 @@ def fetched(
     value: JsonValue, *, given: Sequence[Upload], target: Target
 ) -> list[Upload]:
     """Return the files given, and those of the addresses; all of them or NotDone."""
+    check_size(value, name="attachment_urls")
     urls = as_texts(value) or []
     if len(urls) + len(given) > MAX_FILES:
-        raise NotDone(f"A message takes {MAX_FILES} files at most.", code="too_large")
+        raise NotDone(f"A message takes {MAX_FILES} files at most.", code="bad_value")
     files = list(given)
-    for url in urls:
+    for url in map(mask_ours, urls):
         left = MAX_BYTES - sum(len(file.content) for file in files)
         files.append(_fetch(url, max_bytes=left, target=target))
     if sum(len(file.content) for file in files) > MAX_BYTES:
@@ -52,7 +54,7 @@ def _fetch(url: str, *, max_bytes: int, target: Target) -> Upload:
     try:
         found = outside.fetch(
             url,
-            own_servers=_own_servers(target),
+            own_places=_own_places(target),
             max_bytes=max_bytes,
             total_timeout_s=left_s,
         )
@@ -71,10 +73,16 @@ def _fetch(url: str, *, max_bytes: int, target: Target) -> Upload:
     )
 
 
-def _own_servers(target: Target) -> list[str]:
-    """Return the operator's own servers, which may be in a private network."""
+def _own_places(target: Target) -> list[str]:
+    """Return where the operator's own servers, maybe in a private network, have files.
+
+    Nothing else of them: their other pages may be for the private network alone.
+    """
     app = target.bot.dify_app if target.bot else None
-    return [target.account.server_url(), *([app.base_url] if app else [])]
+    places = [urljoin(target.account.server_url(), "/rails/active_storage/")]
+    if app is not None:
+        places.append(urljoin(app.base_url, "/files/"))
+    return places
 
 
 def _name(url: str) -> str:
@@ -93,7 +101,10 @@ def _content_type(name: str, *, claimed: str) -> str:
 
 def _shown(url: str) -> str:
     """Return an address without its query, which often is a key."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(not readable)"
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"[:200]
 
 

@@ -38,7 +38,9 @@ _CHOICE = re.compile(r"\||(?<!\()\?")
 _REPEATED_GROUP = re.compile(r"\)(?:[*+]|\{)")
 
 
-def fitting(definition: AttributeDefinition | None, value: JsonValue) -> JsonValue:
+def fitting(
+    definition: AttributeDefinition | None, value: JsonValue, *, key: str
+) -> JsonValue:
     """Return a value as it is to be written; `value` is set (not None).
 
     Raises NotDone with code bad_value and, of a list, what is possible. A type that we
@@ -51,7 +53,7 @@ def fitting(definition: AttributeDefinition | None, value: JsonValue) -> JsonVal
         written = _plain(value)
     else:
         written = check(definition, value)
-    _check_limits(written)
+    _check_limits(written, key=key)
     if definition is not None and isinstance(written, str):
         _check_pattern(definition, written)
     return written
@@ -152,17 +154,17 @@ def _bad(definition: AttributeDefinition, value: JsonValue, wanted: str) -> NotD
     )
 
 
-def _check_limits(value: JsonValue) -> None:
+def _check_limits(value: JsonValue, *, key: str) -> None:
     if isinstance(value, str) and len(value) > MAX_CHARS:
         raise NotDone(
-            f"The text has {len(value)} characters; Chatwoot takes {MAX_CHARS} in an "
-            "attribute. Shorten it.",
+            f"The text for “{key[:_SHOWN_CHARS]}” has {len(value)} characters; "
+            f"Chatwoot takes {MAX_CHARS} in an attribute. Shorten it.",
             code="bad_value",
         )
     if isinstance(value, int | float) and abs(value) > MAX_INT:
         raise NotDone(
-            f"{value} is too large; Chatwoot takes numbers up to {MAX_INT}. Send "
-            "longer numbers to a text attribute.",
+            f"{value} is too large for “{key[:_SHOWN_CHARS]}”; Chatwoot takes numbers "
+            f"up to {MAX_INT}. Send longer numbers to a text attribute.",
             code="bad_value",
         )
 

@@ -6,21 +6,36 @@ Chatwoot replaces a conversation's attributes as a whole and merges a contact's.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bridge_project.lib.errors import ConfigurationError, UpstreamRejected
+from bridge_project.lib.errors import (
+    BridgeError,
+    ConfigurationError,
+    UpstreamRejected,
+)
+from bridge_project.lib.redact import mask_ours, mask_ours_within
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import AttributeDefinition
 from chatwoot_api.names import fold
 from conversations.actions import mirrors
 from conversations.actions.attribute_values import fitting
 from conversations.actions.failures import explained
-from conversations.actions.outcome import NotDone, Outcome, listed, not_set
+from conversations.actions.limits import MAX_ATTRIBUTES, check_count, check_size
+from conversations.actions.noting import Marks, noted
+from conversations.actions.outcome import (
+    NotDone,
+    Outcome,
+    in_part,
+    listed,
+    not_set,
+    together,
+)
 from conversations.actions.retrying import repeating
 from conversations.actions.state import State, values_at
 from conversations.actions.target import Target
-from conversations.models import UnknownNames
+from conversations.decisions import is_paused, situation_of
+from conversations.models import Conversation, UnknownNames
 from dify_api.arguments import as_object, as_texts
 
 Model = AttributeDefinition.Model
@@ -33,6 +48,7 @@ _KEY_MAX_CHARS = 255
 _NUMBER = AttributeDefinition.DisplayType.NUMBER
 _CHECKBOX = AttributeDefinition.DisplayType.CHECKBOX
 _TEXT = AttributeDefinition.DisplayType.TEXT
+_LIST = AttributeDefinition.DisplayType.LIST
 
 
 @dataclass(kw_only=True)
@@ -50,9 +66,11 @@ def plan_values(
     value: JsonValue, *, model: Model, target: Target
 ) -> AttributePlan | Outcome:
     """Understand an object of attributes; raises NotDone if none of them is taken."""
+    check_size(value, name=SET[model])
     wanted = as_object(value)
     if wanted is None:
         return not_set(SET[model])
+    check_count(wanted, most=MAX_ATTRIBUTES, name=SET[model])
     return planned(SET[model], wanted, model=model, target=target)
 
 
@@ -62,7 +80,8 @@ def planned(
     """Check each attribute against its definition."""
     plan = AttributePlan(field=name)
     known = _definitions(model, target=target)
-    for key, value in wanted.items():
+    for raw_key, raw_value in wanted.items():
+        key, value = mask_ours(raw_key), mask_ours_within(raw_value)
         try:
             definition = _matching(key, known)
             if definition is None:
@@ -70,33 +89,61 @@ def planned(
             if definition is None:
                 definition = _unknown_one(key, value, model=model, target=target)
             spelled = definition.key if definition else key
-            plan.values[spelled] = fitting(definition, value)
+            plan.values[spelled] = _fitted(spelled, value, definition, target=target)
         except NotDone as err:
             plan.refused[key] = err
     if not plan.values:
-        raise _none_taken(plan.refused)
+        raise together(plan.refused)
     return plan
+
+
+def _fitted(
+    key: str,
+    value: JsonValue,
+    definition: AttributeDefinition | None,
+    *,
+    target: Target,
+) -> JsonValue:
+    """Return a value as it is to be written; a list may have got it just now."""
+    try:
+        return fitting(definition, value, key=key)
+    except NotDone as err:
+        if definition is None or definition.display_type != _LIST:
+            raise
+        row, refusal = definition, err
+
+    def look() -> tuple[JsonValue] | None:
+        rows = AttributeDefinition.objects.filter(
+            account=target.account, model=row.model, key=row.key
+        )
+        try:
+            return (fitting(rows.first() or row, value, key=key),)
+        except NotDone:
+            return None
+
+    try:
+        found = mirrors.found(look, target=target)
+    except BridgeError:
+        found = None
+    if found is None:
+        raise refusal
+    return found[0]
 
 
 def plan_removal(
     value: JsonValue, *, model: Model, target: Target
 ) -> AttributePlan | Outcome:
     """Understand a list of attributes that are to be removed."""
+    check_size(value, name=REMOVE[model])
     names = as_texts(value)
     if names is None:
         return not_set(REMOVE[model])
+    check_count(names, most=MAX_ATTRIBUTES, name=REMOVE[model])
+    names = [mask_ours(name) for name in names]
     known = _definitions(model, target=target)
     keys = [_matching(name, known) for name in names]
     removed = [key.key if key else name for key, name in zip(keys, names, strict=True)]
     return AttributePlan(field=REMOVE[model], removed=removed)
-
-
-def _none_taken(refused: Mapping[str, NotDone]) -> NotDone:
-    """Return one refusal for all; what is possible is that of a single one."""
-    errors = list(refused.values())
-    message = " ".join(dict.fromkeys(err.message for err in errors))
-    possible = errors[0].possible if len(errors) == 1 else ()
-    return NotDone(message, code=errors[0].code, possible=possible)
 
 
 def _definitions(model: Model, *, target: Target) -> list[AttributeDefinition]:
@@ -149,7 +196,8 @@ def _unknown_one(
     rule = target.bot.unknown_names if target.bot else UnknownNames.ACCEPT
     if not key or len(key) > _KEY_MAX_CHARS:
         raise NotDone(
-            f"An attribute's key has between 1 and {_KEY_MAX_CHARS} characters.",
+            f"“{key[:80]}” cannot be an attribute: its key has between 1 and "
+            f"{_KEY_MAX_CHARS} characters.",
             code="bad_value",
         )
     if rule == UnknownNames.CREATE:
@@ -191,7 +239,12 @@ def _defined(
             lambda: _matching(key, _definitions(model, target=target)), target=target
         )
         if found is None:
-            raise explained(err, target=target) from err
+            why = explained(err, target=target)
+            raise NotDone(
+                f"The attribute “{key[:80]}” could not be defined. {why.message}",
+                code=why.code,
+                result=why.result,
+            ) from err
         return found
     row, _is_new = AttributeDefinition.objects.update_or_create(
         account=target.account,
@@ -210,7 +263,31 @@ def carry_out_here(
     plans: list[AttributePlan], *, state: State, target: Target
 ) -> list[Outcome]:
     """Merge into the conversation's attributes; the caller holds the lock."""
-    if state.source == "nowhere":
+    before = state.custom_attributes if state.is_fresh else _mirrored(target)
+    after = dict(before)
+    for plan in plans:
+        after |= plan.values
+        for key in plan.removed:
+            after.pop(key, None)
+    if after != before:
+        written = noted(
+            lambda: target.client.set_custom_attributes(target.number, after),
+            target=target,
+            marks=_marks(before, after, target=target),
+        )
+        if not state.is_fresh:
+            _remember(written, target=target)
+    extra: JsonObject = {} if state.is_fresh else {"based_on": "mirror"}
+    return [_outcome(plan, before=before, after=after, extra=extra) for plan in plans]
+
+
+def _mirrored(target: Target) -> JsonObject:
+    """Return the mirror's attributes as they are now, not as the request found them.
+
+    Whoever held the lock before has left there what it wrote.
+    """
+    row = _row(target)
+    if row is None:
         raise NotDone(
             "The conversation cannot be read, so its other attributes would be lost. "
             "An operator has to enter an administrator's token at the Chatwoot "
@@ -218,20 +295,37 @@ def carry_out_here(
             code="no_admin_token",
             result="failed",
         )
-    before = state.custom_attributes
-    after = dict(before)
-    for plan in plans:
-        after |= plan.values
-        for key in plan.removed:
-            after.pop(key, None)
-    if after != before:
-        _note_pause(before, after, target=target)
-        repeating(
-            lambda: target.client.set_custom_attributes(target.number, after),
-            target=target,
-        )
-    extra: JsonObject = {} if state.is_fresh else {"based_on": "mirror"}
-    return [_outcome(plan, before=before, after=after, extra=extra) for plan in plans]
+    values: JsonObject = row.custom_attributes
+    return values
+
+
+def _row(target: Target) -> Conversation | None:
+    if target.conversation is None:
+        return None
+    return Conversation.objects.filter(pk=target.conversation.pk).first()
+
+
+def _remember(written: JsonObject, *, target: Target) -> None:
+    """Keep what Chatwoot answered, for who merges next; the caller holds the lock.
+
+    The one exception to the rule that webhooks alone write the mirror: where the
+    conversation cannot be read, the next merge is based on the mirror, and would undo
+    this one if it comes before the webhook. Only attributes are touched, and of these
+    only the pause starts anything: by its webhook the bot learns that it may speak
+    again, which it sees by comparing it with the mirror. So a pause that was taken
+    away stays there until then.
+    """
+    row = _row(target)
+    if row is None:
+        return
+    key = target.bot.pause_attribute if target.bot else ""
+    was = situation_of(row)
+    will_be = dataclasses.replace(was, custom_attributes=written)
+    kept: JsonObject = {}
+    if target.bot and key in row.custom_attributes:
+        ends = is_paused(was, bot=target.bot) and not is_paused(will_be, bot=target.bot)
+        kept = {key: row.custom_attributes[key]} if ends else {}
+    Conversation.objects.filter(pk=row.pk).update(custom_attributes=written | kept)
 
 
 def carry_out_at_contact(
@@ -249,29 +343,44 @@ def carry_out_at_contact(
     for plan in plans:
         values |= plan.values
         removed += plan.removed
-    after = before | values
-    gone = [key for key in removed if key in after or not state.is_fresh]
-    after = {key: value for key, value in after.items() if key not in gone}
+    gone = [key for key in removed if key in before | values or not state.is_fresh]
     new = {key: value for key, value in values.items() if key not in gone}
-    if not state.is_fresh or before | new != before:
+    after, failed = before, dict[str, NotDone]()
+
+    def done(name: str, act: Callable[[], object], then: JsonObject) -> None:
+        # Two calls: if the second fails, the first one has been done all the same.
+        nonlocal after
+        try:
+            repeating(act, target=target)
+        except Exception as err:
+            failed[name] = explained(err, target=target)
+        else:
+            after = then
+
+    if new and (not state.is_fresh or before | new != before):
         fields: JsonObject = {"custom_attributes": new}
-        if new:
-            repeating(
-                lambda: target.client.update_contact(contact_id, fields),
-                target=target,
-            )
-    if gone:
-        repeating(
-            lambda: target.client.remove_contact_attributes(contact_id, gone),
-            target=target,
+        done(
+            SET[Model.CONTACT],
+            lambda: target.client.update_contact(contact_id, fields),
+            before | new,
         )
-    return [_outcome(plan, before=before, after=after, extra={}) for plan in plans]
+    if gone:
+        done(
+            REMOVE[Model.CONTACT],
+            lambda: target.client.remove_contact_attributes(contact_id, gone),
+            {key: value for key, value in after.items() if key not in gone},
+        )
+    return [
+        failed[plan.field].outcome(plan.field)
+        if plan.field in failed
+        else _outcome(plan, before=before, after=after, extra={})
+        for plan in plans
+    ]
 
 
-def _note_pause(before: JsonObject, after: JsonObject, *, target: Target) -> None:
+def _marks(before: JsonObject, after: JsonObject, *, target: Target) -> Marks:
     key = target.bot.pause_attribute if target.bot else ""
-    if key and after.get(key) != before.get(key):
-        target.note_by_flow(pause=True)
+    return {"pause": True} if key and after.get(key) != before.get(key) else {}
 
 
 def _outcome(
@@ -280,18 +389,11 @@ def _outcome(
     """Show what this field changed, not all other attributes."""
     keys = [*plan.values, *plan.removed]
     was, is_now = values_at(before, keys), values_at(after, keys)
-    refused = dict(plan.refused)
-    first = next(iter(refused.values()), None)
-    if first is not None:
-        messages: JsonObject = {key: err.message for key, err in refused.items()}
-        extra = {**extra, "refused": messages}
-    return Outcome(
+    outcome = Outcome(
         field=plan.field,
         result="unchanged" if was == is_now else "applied",
         before=was,
         after=is_now,
-        code=first.code if first else "",
-        message=_none_taken(refused).message if first else "",
-        possible=first.possible if first and len(refused) == 1 else (),
         extra=extra,
     )
+    return in_part(outcome, plan.refused)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import TypeVar
 
 from django.utils import timezone
 
+from bridge_project.lib.errors import BridgeError
 from bridge_project.lib.types import JsonValue
 from conversations.actions import (
     assignment,
@@ -45,6 +47,9 @@ FIELDS = (
     "note",
     "status",
 )
+
+# Meanwhile a human may have set another status; the other fields took that long.
+OLD_AFTER_S = 2.0
 
 T = TypeVar("T")
 
@@ -248,9 +253,20 @@ class _Change:
         if plans.note is not None:
             self._one("note", lambda: messages.write_note(plans.note, target=target))
         if (to_be := plans.status) is not None:
+            latest = self._latest(state)
             self._one(
-                "status", lambda: status.carry_out(to_be, state=state, target=target)
+                "status", lambda: status.carry_out(to_be, state=latest, target=target)
             )
+
+    def _latest(self, state: State) -> State:
+        """Return the state, read again if what was done since took its time."""
+        if monotonic() - state.read_at <= OLD_AFTER_S:
+            return state
+        try:
+            return states.read(self.target)
+        except BridgeError:
+            # Not to be relied on any more; setting the status shows what is wrong.
+            return replace(state, source="mirror") if state.is_fresh else state
 
     def _one(self, name: str, act: Callable[[], Outcome]) -> None:
         self._done([name], lambda: [act()])

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from bridge_project.lib.errors import NotFound
+from bridge_project.lib.redact import mask_ours
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.payloads import Contact
 from conversations.actions import attributes
 from conversations.actions import state as states
 from conversations.actions.attributes import AttributePlan, Model
 from conversations.actions.failures import explained, outcome_of
-from conversations.actions.outcome import NotDone, Outcome, not_set
+from conversations.actions.outcome import (
+    NotDone,
+    Outcome,
+    in_part,
+    not_set,
+    together,
+)
 from conversations.actions.retrying import repeating
 from conversations.actions.state import values_at
 from conversations.actions.target import Target
 from dify_api.arguments import as_text
 
 FIELD = "contact"
+_REMOVED = "custom_attributes_remove"
 MAX_CHARS = 255
 SHOWN = ("id", "name", "email", "phone_number", "identifier", "custom_attributes")
 _E164 = re.compile(r"\+[1-9]\d{1,14}", re.ASCII)
@@ -61,15 +69,25 @@ def _updated(target: Target, wanted: Mapping[str, JsonValue]) -> Outcome:
             if text is not None:
                 fields[name] = check(text)
         except Exception as err:
-            refused[name] = explained(err, target=target)
+            refused[name] = _about(name, explained(err, target=target))
     plans = _plans(wanted, refused=refused, target=target)
     if not fields and not plans:
         if refused:
-            raise next(iter(refused.values()))
+            raise together(refused)
         return not_set(FIELD)
     before = _contact(target)
-    after = _written(before, fields=fields, plans=plans, target=target)
+    after = _written(before, fields=fields, plans=plans, refused=refused, target=target)
     return _outcome(before, after, fields=fields, plans=plans, refused=refused)
+
+
+def _about(name: str, err: NotDone) -> NotDone:
+    """Return a refusal whose sentence says which field it is about."""
+    return NotDone(
+        f"{name}: {err.message}",
+        code=err.code,
+        possible=err.possible,
+        result=err.result,
+    )
 
 
 def _plans(
@@ -80,7 +98,7 @@ def _plans(
         "custom_attributes": lambda value: attributes.plan_values(
             value, model=Model.CONTACT, target=target
         ),
-        "custom_attributes_remove": lambda value: attributes.plan_removal(
+        _REMOVED: lambda value: attributes.plan_removal(
             value, model=Model.CONTACT, target=target
         ),
     }
@@ -89,12 +107,22 @@ def _plans(
         try:
             plan = read(wanted.get(name))
         except Exception as err:
-            refused[name] = explained(err, target=target)
+            refused |= _each(name, explained(err, target=target))
             continue
         if isinstance(plan, AttributePlan):
             plans.append(plan)
             refused |= plan.refused
     return plans
+
+
+def _each(name: str, err: NotDone) -> dict[str, NotDone]:
+    """Return a refusal of attributes by their keys, where it tells them."""
+    if not err.refused:
+        return {name: _about(name, err)}
+    return {
+        key: NotDone(text, code=err.code, possible=err.possible, result=err.result)
+        for key, text in err.refused.items()
+    }
 
 
 def _contact(target: Target) -> Contact:
@@ -122,8 +150,14 @@ def _written(
     *,
     fields: JsonObject,
     plans: list[AttributePlan],
+    refused: dict[str, NotDone],
     target: Target,
 ) -> Contact:
+    """Change the contact and return what they are now.
+
+    Removing attributes is a second call. If that one fails the change has been made all
+    the same: then `refused` tells it of the removal alone.
+    """
     values: JsonObject = {}
     removed: list[str] = []
     for plan in plans:
@@ -141,11 +175,19 @@ def _written(
     gone = [key for key in removed if key in after.custom_attributes]
     if not gone:
         return after
-    repeating(
-        lambda: target.client.remove_contact_attributes(before.id, gone),
-        target=target,
-    )
-    return repeating(lambda: target.client.show_contact(before.id), target=target)
+    try:
+        repeating(
+            lambda: target.client.remove_contact_attributes(before.id, gone),
+            target=target,
+        )
+    except Exception as err:
+        failure = explained(err, target=target)
+        if not changed:
+            raise failure from err
+        refused[_REMOVED] = _about(_REMOVED, failure)
+        return after
+    left = {k: v for k, v in after.custom_attributes.items() if k not in gone}
+    return replace(after, custom_attributes=left)
 
 
 def _outcome(
@@ -158,20 +200,14 @@ def _outcome(
 ) -> Outcome:
     keys = [key for plan in plans for key in [*plan.values, *plan.removed]]
     was, is_now = _part(before, fields, keys), _part(after, fields, keys)
-    first = next(iter(refused.values()), None)
-    extra: JsonObject = {"contact_id": after.id}
-    if refused:
-        extra["refused"] = {name: err.message for name, err in refused.items()}
-    return Outcome(
+    outcome = Outcome(
         field=FIELD,
         result="unchanged" if was == is_now else "applied",
         before=was,
         after=is_now,
-        code=first.code if first else "",
-        message=" ".join(err.message for err in refused.values()),
-        possible=first.possible if first and len(refused) == 1 else (),
-        extra=extra,
+        extra={"contact_id": after.id},
     )
+    return in_part(outcome, refused)
 
 
 def _part(contact: Contact, fields: JsonObject, keys: list[str]) -> JsonObject:
@@ -189,6 +225,7 @@ def shown(contact: Contact) -> JsonObject:
 
 def identifier(text: str) -> str:
     """Return a name or an identifier, or raise NotDone."""
+    text = mask_ours(text)
     if len(text) > MAX_CHARS:
         raise NotDone(
             f"“{text[:40]}…” has more than {MAX_CHARS} characters.", code="bad_value"
@@ -198,6 +235,7 @@ def identifier(text: str) -> str:
 
 def email(text: str) -> str:
     """Return an e-mail address, or raise NotDone."""
+    text = mask_ours(text)
     try:
         validate_email(text)
     except ValidationError as err:

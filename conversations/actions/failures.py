@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from http import HTTPStatus
 
 from bridge_project.lib.errors import (
     BridgeError,
@@ -15,7 +15,13 @@ from bridge_project.lib.errors import (
 )
 from bridge_project.lib.redact import cut, mask
 from bridge_project.lib.types import JsonValue
-from chatwoot_api.refusals import OWNERS, Blocked, NotOpenToBots, TokenRefused
+from chatwoot_api.refusals import (
+    OWNERS,
+    Blocked,
+    NotOpenToBots,
+    TokenRefused,
+    reason_given,
+)
 from conversations.actions.outcome import NotDone, Outcome
 from conversations.actions.target import Target
 from dify_api.arguments import Misread
@@ -72,10 +78,12 @@ def _rejected(err: UpstreamRejected, *, target: Target) -> NotDone:
             "page. An operator has to look at the Chatwoot account's address.",
             code="refused_by_chatwoot",
         )
-    words = _words(err.excerpt)
+    words = cut(mask(reason_given(err)), max_chars=MAX_WORDS_CHARS)
+    # A file's type or size (reference/chatwoot.md section 5.3): another one may do.
+    is_file = err.status == HTTPStatus.UNPROCESSABLE_ENTITY and "Attachments" in words
     return NotDone(
         f"Chatwoot refused it: {words}" if words else "Chatwoot refused it.",
-        code="refused_by_chatwoot",
+        code="bad_value" if is_file else "refused_by_chatwoot",
     )
 
 
@@ -108,18 +116,3 @@ def gone(number: int) -> NotDone:
         "wrong.",
         code="conversation_not_found",
     )
-
-
-def _words(excerpt: str) -> str:
-    """Return Chatwoot's own words: {"error": …} or {"message": …}, else nothing.
-
-    A page of HTML explains nothing to a model.
-    """
-    try:
-        body = json.loads(excerpt)
-    except ValueError:
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    words = body.get("error") or body.get("message") or ""
-    return cut(mask(str(words)), max_chars=MAX_WORDS_CHARS)

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from django.db.models import Q
 
 from bridge_project.lib.database import release_connection
 from bridge_project.lib.errors import (
     BridgeError,
     OutcomeUnknown,
-    UpstreamError,
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.message_calls import MAX_CONTENT_CHARS, Upload
+from chatwoot_api.payloads import MARK_KEY, Message
 from conversations.actions import attachments, rich, state
 from conversations.actions.failures import explained, outcome_of
-from conversations.actions.in_charge import refuse_if_human
+from conversations.actions.in_charge import refuse_if_silent
+from conversations.actions.noting import Marks, noted
 from conversations.actions.outcome import NotDone, Outcome, not_set
-from conversations.actions.retrying import repeating
 from conversations.actions.rich import Rich
 from conversations.actions.target import Target
+from conversations.models import ReplyAs, WebhookEvent
 from dify_api.arguments import as_bool, as_int, as_text, is_not_set
 
 FIELD = "message"
 # After a lost connection, Chatwoot may still be storing the message.
 LOOK_AFTER_S = (0.5, 1.5, 3.0)
+# How far back a message is looked for, in pages of Chatwoot's history.
+MAX_PAGES = 5
+_AS_NOTE = (
+    "This bot writes private notes only, so the message was posted as one: the agents "
+    "see it, the customer does not."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,16 +99,23 @@ def _sent(
     if items is not None and items.content_type == "input_select" and not content:
         raise NotDone("Choices need a question in “content”.", code="bad_value")
     private = as_bool(wanted.get("private")) or False
-    reply_to = as_int(wanted.get("reply_to"))
-    channel = _allowed_channel(target, wanted, private=private)
+    # Whatever the flow wants: the agents decide what the customer hears.
+    is_made_note = not private and _only_writes_notes(target)
     post = Post(
         content=content,
-        private=private,
+        private=private or is_made_note,
         rich=items,
-        reply_to=reply_to,
+        reply_to=as_int(wanted.get("reply_to")),
         files=tuple(attachments.fetched(urls, given=files, target=target)),
     )
-    return said(post, channel=channel, target=target)
+    # After the files, which may take their time.
+    channel = _allowed_channel(target, wanted, private=post.private)
+    outcome = said(post, channel=channel, target=target)
+    return replace(outcome, message=_AS_NOTE) if is_made_note else outcome
+
+
+def _only_writes_notes(target: Target) -> bool:
+    return target.bot is not None and target.bot.reply_as == ReplyAs.PRIVATE_NOTE
 
 
 def check_length(content: str) -> None:
@@ -114,16 +131,16 @@ def check_length(content: str) -> None:
 def _allowed_channel(
     target: Target, wanted: Mapping[str, JsonValue], *, private: bool
 ) -> str:
-    """Return the conversation's channel; NotDone if it is a human's to speak."""
+    """Return the conversation's channel; NotDone if the bot is to be silent."""
     row = target.conversation
     known = row.channel if row else ""
     is_even_if_open = as_bool(wanted.get("even_if_open")) or False
-    if known and (private or is_even_if_open):
+    if known and private:
         return known
     now = state.read(target)
-    if not private and not is_even_if_open:
-        refuse_if_human(now, target=target)
-    return now.channel or known
+    if not private:
+        refuse_if_silent(now, target=target, is_even_if_open=is_even_if_open)
+    return known or now.channel
 
 
 def said(post: Post, *, channel: str, target: Target) -> Outcome:
@@ -131,8 +148,6 @@ def said(post: Post, *, channel: str, target: Target) -> Outcome:
     if channel and channel not in rich.CHANNELS_WITH_ITEMS:
         post = post.as_text()
     message_id = _posted(post, channel=channel, target=target)
-    if not post.private:
-        target.note_by_flow(spoke=True)
     extra: JsonObject = {"message_id": message_id, "private": post.private}
     if post.files:
         extra["attachments"] = len(post.files)
@@ -141,10 +156,12 @@ def said(post: Post, *, channel: str, target: Target) -> Outcome:
 
 def _posted(post: Post, *, channel: str, target: Target) -> int:
     """Post it, look it up where the outcome is unknown, and never post it twice."""
+    marks: Marks = {} if post.private else {"spoke": True}
     try:
-        return repeating(
+        return noted(
             lambda: _post(post, channel=channel, target=target),
             target=target,
+            marks=marks,
             worth_it=_was_not_taken,
         )
     except (OutcomeUnknown, UpstreamUnavailable) as err:
@@ -184,12 +201,58 @@ def _looked_up(target: Target) -> int | None:
         time.sleep(pause_s)
         try:
             history = target.client.list_messages(target.number)
-        except (UpstreamError, BridgeError):
+        except BridgeError:
             continue
-        for message in history:
-            if message.mark == str(target.mark):
-                return message.id
+        found = _marked(history, mark=target.mark)
+        if found is not None:
+            return found
     return None
+
+
+def find_sent(target: Target, mark: UUID) -> int | None:
+    """Return the number of the message with a mark, None if there surely is none.
+
+    For a request that was cut off a while ago. Looks among the webhooks that we got and
+    in Chatwoot's history, which needs the administrator's token: raises NotDone
+    (outcome_unknown) if neither tells.
+    """
+    found = _in_own_events(target, mark=mark)
+    if found is not None:
+        return found
+    if not target.client.can_read_messages:
+        raise _unknown()
+    try:
+        return _in_history(target, mark=mark)
+    except BridgeError as err:
+        raise _unknown() from err
+
+
+def _in_own_events(target: Target, *, mark: UUID) -> int | None:
+    """The bot gets a webhook for its own message, too."""
+    rows = WebhookEvent.objects.filter(
+        Q(**{f"payload__content_attributes__{MARK_KEY}": str(mark)})
+        | Q(payload__source_id=str(mark)),
+        account=target.account,
+        chatwoot_conversation_id=target.number,
+        chatwoot_message_id__isnull=False,
+    )
+    return rows.values_list("chatwoot_message_id", flat=True).first()
+
+
+def _in_history(target: Target, *, mark: UUID) -> int | None:
+    """Look page by page, the newest messages first."""
+    before: int | None = None
+    for _page in range(MAX_PAGES):
+        history = target.client.list_messages(target.number, before=before)
+        found = _marked(history, mark=mark)
+        if found is not None or not history or history[0].id == before:
+            return found
+        before = history[0].id
+    return None
+
+
+def _marked(history: Sequence[Message], *, mark: UUID) -> int | None:
+    return next((row.id for row in history if row.mark == str(mark)), None)
 
 
 def _unknown() -> NotDone:

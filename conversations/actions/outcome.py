@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,11 +49,16 @@ class NotDone(BridgeError):
         code: str,
         possible: Iterable[str] = (),
         result: Literal["refused", "failed"] = "refused",
+        refused: Mapping[str, str] | None = None,
     ) -> None:
-        """`possible` are the values that would have been understood."""
+        """`possible` are the values that would have been understood.
+
+        `refused` are sentences by the keys or names that a field consists of.
+        """
         super().__init__(message, code=code)
         self.possible = tuple(possible)[:MAX_POSSIBLE]
         self.result = result
+        self.refused = dict(refused or {})
 
     def outcome(self, name: str, *, before: JsonValue = None) -> Outcome:
         """Return it as what became of a field."""
@@ -64,7 +69,49 @@ class NotDone(BridgeError):
             code=self.code,
             message=self.message,
             possible=self.possible,
+            extra=told(self.refused),
         )
+
+
+def together(refused: Mapping[str, NotDone]) -> NotDone:
+    """Return one refusal for several keys or names; each sentence tells its own.
+
+    What is possible is told where it is so for all of them.
+    """
+    errors = list(refused.values())
+    first = errors[0]
+    is_one_choice = all(err.possible == first.possible for err in errors)
+    return NotDone(
+        " ".join(dict.fromkeys(err.message for err in errors)),
+        code=first.code,
+        possible=first.possible if is_one_choice else (),
+        result=first.result,
+        refused={key: err.message for key, err in refused.items()},
+    )
+
+
+def in_part(outcome: Outcome, refused: Mapping[str, NotDone]) -> Outcome:
+    """Return an outcome that also tells what of its field was not taken.
+
+    If the rest has changed nothing either, all that happened is the refusal.
+    """
+    if not refused:
+        return outcome
+    err = together(refused)
+    return dataclasses.replace(
+        outcome,
+        result=err.result if outcome.result == "unchanged" else outcome.result,
+        code=err.code,
+        message=err.message,
+        possible=err.possible,
+        extra={**outcome.extra, **told(err.refused)},
+    )
+
+
+def told(refused: Mapping[str, str]) -> JsonObject:
+    """Return how an answer tells what was refused of a field."""
+    sentences: JsonObject = dict(refused)
+    return {"refused": sentences} if sentences else {}
 
 
 def not_set(name: str) -> Outcome:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.message_calls import CHANNELS_THAT_KEEP_SOURCE_ID
+from conversations.actions.limits import MAX_ITEMS, check_count, check_size
 from conversations.actions.outcome import NotDone, listed
 from conversations.actions.words import as_word
 from dify_api.arguments import Misread, as_bool, as_list, as_text, as_texts
@@ -78,7 +79,9 @@ def read(wanted: Mapping[str, JsonValue]) -> Rich | None:
         )
     if kind == "text":
         return None
+    check_size(wanted.get("items"), name="items")
     items = _listed_items(wanted.get("items"), kind=kind)
+    check_count(items, most=MAX_ITEMS, name="items")
     if not items:
         raise NotDone(
             f"A message of type {kind} needs “items”, at least one.", code="bad_value"

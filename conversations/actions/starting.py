@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from bridge_project.lib.errors import NotFound, OutcomeUnknown, UpstreamError
@@ -101,11 +101,19 @@ def start_conversation(
         mark=nowhere.mark,
     )
     said = _first_message(wanted.get("message"), inbox=inbox, target=target)
+    started = replace(started, message=_sentence(number, said=said))
     # Chatwoot makes it pending where a bot answers, so the status is set afterwards.
     steps = {to: wanted[name] for name, to in STEPS.items() if name in wanted}
     if "snoozed_until" in wanted:
         steps["snoozed_until"] = wanted["snoozed_until"]
     return [started, *said, *change(target, steps)]
+
+
+def _sentence(number: int, *, said: list[Outcome]) -> str:
+    """Tell that it was started, and if so, that nothing was said for sure."""
+    if all(outcome.result in ("skipped", "refused") for outcome in said):
+        return f"Conversation {number} was started; no message was sent."
+    return f"Conversation {number} was started."
 
 
 def _started(target: Target, wanted: Mapping[str, JsonValue]) -> tuple[Outcome, Inbox]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Literal
 
 from bridge_project.lib.errors import (
@@ -43,6 +44,8 @@ class State:
     channel: str = ""
     # Its last message that is no activity line; from Chatwoot only.
     last: Message | None = None
+    # On the clock `time.monotonic`.
+    read_at: float = field(default_factory=monotonic, repr=False, compare=False)
 
     @property
     def is_fresh(self) -> bool:
@@ -61,20 +64,22 @@ def read(target: Target) -> State:
         current, last = repeating(
             lambda: client.show_conversation(target.number),
             target=target,
-            worth_it=lambda err: is_passing(err) and not _is_teams(err, target=target),
+            worth_it=lambda err: (
+                is_passing(err) and not is_teams_bug(err, target=target)
+            ),
         )
     except NotFound as err:
         raise gone(target.number) from err
     except (UpstreamRejected, ConfigurationError):
         return of_mirror(target.conversation)
     except UpstreamUnavailable as err:
-        if not _is_teams(err, target=target):
+        if not is_teams_bug(err, target=target):
             raise
         return of_mirror(target.conversation)
     return of_chatwoot(current, last=last)
 
 
-def _is_teams(err: BaseException, *, target: Target) -> bool:
+def is_teams_bug(err: BaseException, *, target: Target) -> bool:
     """Tell whether a bot's read failed since the conversation has a team.
 
     It would fail again; see reference/chatwoot.md section 5.1.

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from django.utils import timezone
 
 from bridge_project.lib.types import JsonObject, JsonValue
+from conversations.actions.noting import Marks, noted
 from conversations.actions.outcome import NotDone, Outcome, listed, not_set
-from conversations.actions.retrying import repeating
 from conversations.actions.state import State
 from conversations.actions.target import Target
 from conversations.actions.words import as_word
@@ -71,12 +71,14 @@ def carry_out(plan: StatusPlan, *, state: State, target: Target) -> Outcome:
     )
     if state.is_fresh and state.status == plan.status and plan.until is None:
         return done
-    target.note_by_flow(status=plan.status)
-    repeating(
+    # What stands there already, a human may have set: it is not the flow's then.
+    marks: Marks = {} if state.status == plan.status else {"status": plan.status}
+    noted(
         lambda: target.client.toggle_status(
             target.number, status=plan.status, snoozed_until=plan.until
         ),
         target=target,
+        marks=marks,
     )
     return replace(done, result="applied")
 

@@ -46,17 +46,24 @@ class Target:
     until: float
     # Travels with a message that is posted, by which it is found again.
     mark: UUID
+    # False for a late call of an earlier run: what it says is not this turn's answer.
+    speaks_for_turn: bool = True
     patience: Patience = field(default_factory=Patience, repr=False, compare=False)
 
     def left_s(self) -> float:
         """Return how long calls may still be begun; negative when it is over."""
         return self.until - monotonic()
 
-    def note_by_flow(self, **marks: str | bool) -> None:
-        """Note what the run's own flow is about to do.
-
-        The webhook that follows is then no human's takeover. Called before the call to
-        Chatwoot, since the webhook may be faster than its answer.
-        """
-        if self.turn is not None:
+    def note_by_flow(self, **marks: str | bool | int) -> None:
+        """Note what the run's own flow is about to do; see `noting`."""
+        if not self.speaks_for_turn:
+            marks.pop("spoke", None)
+        if self.turn is not None and marks:
             Turn.objects.note_by_flow(self.turn.pk, **marks)
+
+    def withdraw_by_flow(self, **marks: str | bool | int) -> None:
+        """Take back what was noted and surely did not happen."""
+        if not self.speaks_for_turn:
+            marks.pop("spoke", None)
+        if self.turn is not None and marks:
+            Turn.objects.withdraw_by_flow(self.turn.pk, **marks)

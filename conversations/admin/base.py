@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import NOTHING, admin_link, badge, outside_link
+from conversations.admin.callback_words import is_cut_off
 from conversations.models import (
     Action,
     Callback,
@@ -89,6 +90,8 @@ def run_badge(run: PipelineRun) -> SafeString:
 
 def callback_badge(callback: Callback) -> SafeString:
     """Return how the callback ended as a label."""
+    if is_cut_off(callback):
+        return badge(_("cut off"), tone="warn")
     return badge(callback.get_status_display(), tone=CALLBACK_TONES[callback.status])
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
+from django.db.models.functions import JSONObject
 from django.http import HttpRequest
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -17,10 +19,10 @@ from bridge_project.lib.admin_base import (
     badge,
     json_block,
     moment,
-    shortened,
+    outside_link,
     two_lines,
 )
-from bridge_project.lib.types import JsonValue
+from bridge_project.lib.types import JsonObject, JsonValue
 from conversations.admin.base import (
     callback_badge,
     chatwoot_link,
@@ -29,20 +31,27 @@ from conversations.admin.base import (
     seconds,
     turn_link,
 )
+from conversations.admin.callback_changes import START, conversation_number, in_short
 from conversations.admin.callback_words import (
-    ENDINGS,
     EXPECTED_REFUSALS,
     OPERATIONS,
     caller_words,
+    ending,
     operation_words,
     repeat_words,
 )
 from conversations.admin.error_words import error_words
 from conversations.admin.story import CallbackView
-from conversations.models import Callback
+from conversations.models import Callback, Conversation
 
 # Long, and only a callback's own page shows them.
-_DETAILS = ("arguments", "before", "after", "answer", "calls")
+_DETAILS = ("answer", "calls")
+# What the list needs of an answer.
+_ANSWER_IN_SHORT = JSONObject(
+    result="answer__result",
+    fields="answer__fields",
+    conversation_id="answer__conversation_id",
+)
 
 
 class OperationFilter(admin.SimpleListFilter):
@@ -96,7 +105,7 @@ class CallbackAdmin(StoryAdmin[Callback]):
         "time",
         "what",
         "state",
-        "told",
+        "changed",
         "conversation_number",
         "bot_link",
         "took",
@@ -128,24 +137,25 @@ class CallbackAdmin(StoryAdmin[Callback]):
     def state(self, callback: Callback) -> SafeString:
         return callback_badge(callback)
 
-    @admin.display(description=_("the flow was told"))
-    def told(self, callback: Callback) -> SafeString | str:
-        message = shortened(callback.message)
-        if not callback.code:
-            return message or NOTHING
-        return two_lines(callback.code, message)
+    @admin.display(description=_("what changed, or why not"))
+    def changed(self, callback: Callback) -> SafeString | str:
+        line = in_short(callback, answer=_answer_of(callback))
+        return two_lines(callback.code, line) if callback.code else line
 
     @admin.display(description=_("conversation"))
     def conversation_number(self, callback: Callback) -> SafeString:
-        return conversation_link(callback.conversation)
+        if callback.conversation is not None:
+            return conversation_link(callback.conversation)
+        return _link_by_number(callback, conversation_number(_answer_of(callback)))
 
     @admin.display(description=_("bot"))
     def bot_link(self, callback: Callback) -> SafeString:
         return admin_link(callback.bot)
 
     @admin.display(description=_("took"))
-    def took(self, callback: Callback) -> str:
-        return seconds(callback.duration_ms)
+    def took(self, callback: Callback) -> SafeString:
+        took = seconds(callback.duration_ms)
+        return format_html('<span class="bridge-time">{}</span>', took)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Callback]:
         return (
@@ -153,6 +163,7 @@ class CallbackAdmin(StoryAdmin[Callback]):
             .get_queryset(request)
             .select_related("account", "bot", "conversation__account")
             .defer(*_DETAILS)
+            .annotate(answer_in_short=_ANSWER_IN_SHORT)
         )
 
     def get_search_results(
@@ -165,18 +176,21 @@ class CallbackAdmin(StoryAdmin[Callback]):
         number = number_in(text)
         if number is not None:
             found |= Q(conversation__chatwoot_conversation_id=number)
+            # One that the flow started, or that the bridge does not know.
+            found |= Q(conversation=None, answer__conversation_id=number)
         return queryset.filter(found), False
 
     def story(self, row: Callback) -> dict[str, object]:
         """Return the callback as its page shows it."""
         row.refresh_from_db(fields=_DETAILS)
-        sentences = (caller_words(row), str(ENDINGS[row.status]), repeat_words(row))
+        view = CallbackView(row)
+        ended = ending(row, is_unchanged=view.is_unchanged)
+        sentences = (caller_words(row), ended, repeat_words(row))
         return {
             "title": gettext("Callback %(id)s") % {"id": row.pk},
-            "view": CallbackView(row),
+            "view": view,
             "sentences": [sentence for sentence in sentences if sentence],
-            "conversation_link": conversation_link(row.conversation),
-            "chatwoot_link": chatwoot_link(row.conversation),
+            **_places(row),
             "turn_link": turn_link(row.turn),
             "run_link": _run_link(row),
             "bot_link": admin_link(row.bot),
@@ -184,6 +198,45 @@ class CallbackAdmin(StoryAdmin[Callback]):
             "answer": json_block(row.answer),
             "calls": [_call(call) for call in row.calls if isinstance(call, dict)],
         }
+
+
+def _answer_of(callback: Callback) -> JsonObject:
+    """Return what the list has loaded of the answer."""
+    found = getattr(callback, "answer_in_short", None)
+    return found if isinstance(found, dict) else {}
+
+
+def _places(callback: Callback) -> dict[str, object]:
+    """Return the links to the conversation: in the bridge, and in Chatwoot."""
+    conversation = callback.conversation
+    number = conversation_number(callback.answer)
+    if conversation is None and number is not None:
+        # Once Chatwoot has told of it, the bridge knows one that the flow started.
+        rows = Conversation.objects.select_related("account")
+        conversation = rows.filter(
+            account=callback.account, chatwoot_conversation_id=number
+        ).first()
+    if conversation is not None:
+        return {
+            "conversation_link": conversation_link(conversation),
+            "chatwoot_link": chatwoot_link(conversation),
+        }
+    return {
+        "conversation_link": NOTHING if number is None else f"#{number}",
+        "chatwoot_link": _link_by_number(callback, number, text=_("Open in Chatwoot")),
+    }
+
+
+def _link_by_number(
+    callback: Callback, number: int | None, *, text: str | Promise = ""
+) -> SafeString:
+    """Return a link to what the flow started; a number that does not exist has none."""
+    if number is None:
+        return format_html("{}", NOTHING)
+    shown = f"#{number}"
+    if callback.operation != START:
+        return format_html("{}", NOTHING if text else shown)
+    return outside_link(callback.account.conversation_url(number), text=text or shown)
 
 
 def _run_link(callback: Callback) -> SafeString:

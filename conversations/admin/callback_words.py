@@ -1,18 +1,14 @@
-"""What a callback asked for, how it ended and what it changed, in words."""
+"""What a callback asked for, who called and how it ended, in words."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from django.utils.functional import Promise
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.admin_base import NOTHING, badge
-from bridge_project.lib.types import JsonObject, JsonValue
+from bridge_project.lib.admin_base import NOTHING
 from conversations.models import Callback
 
 # By the operationId of the API. One that is missing here is shown as it is.
@@ -40,31 +36,6 @@ OPERATIONS: Mapping[str, str | Promise] = {
     "list_labels": _("list the labels"),
     "list_attribute_definitions": _("list the attributes"),
 }
-FIELDS: Mapping[str, str | Promise] = {
-    "status": _("status"),
-    "snoozed_until": _("snoozed until"),
-    "priority": _("priority"),
-    "team": _("team"),
-    "team_id": _("team's number"),
-    "assignee": _("assignee"),
-    "labels": _("labels"),
-    "labels_add": _("labels, added to"),
-    "labels_remove": _("labels, taken from"),
-    "labels_set": _("labels, replaced"),
-    "custom_attributes": _("attributes"),
-    "contact_attributes": _("contact's attributes"),
-    "note": _("private note"),
-    "content": _("text"),
-    "message_id": _("message"),
-}
-# What became of each field of one request that asked for several.
-RESULTS: Mapping[str, tuple[str | Promise, str]] = {
-    "applied": (_("done"), "good"),
-    "unchanged": (_("was so already"), "calm"),
-    "skipped": (_("not set"), "calm"),
-    "refused": (_("refused"), "bad"),
-    "failed": (_("failed"), "bad"),
-}
 ENDINGS: Mapping[str, str | Promise] = {
     Callback.Status.RUNNING: _(
         "It is being served. If it stays so for more than a minute, a restart cut it "
@@ -84,13 +55,57 @@ ENDINGS: Mapping[str, str | Promise] = {
         "by itself, or its author has to look at the node."
     ),
 }
+# Endings that the status alone does not tell, see `ending`.
+UNCHANGED = _("It was so already; nothing was changed.")
+NEVER_BEGUN = _(
+    "It was refused before anything began: nothing was changed, and its arguments "
+    "were not kept. The sentence below says why; the flow's author has to look at the "
+    "node."
+)
+CUT_OFF = _(
+    "The process was stopped while it served the request, so it is not known how much "
+    "of it was done; the flow got no answer. A repeat looks up whether its message was "
+    "sent, and does not send it twice."
+)
+BROKEN = _(
+    "A fault of the bridge itself ended it, and some of it may have been done. Look "
+    "into the log of the web process."
+)
 # What happens in good order: a human came first. All other refusals are worth a look.
 EXPECTED_REFUSALS = frozenset({"human_in_charge"})
 
 
 def operation_words(operation: str) -> str:
     """Return what was asked for as a person says it."""
-    return str(OPERATIONS.get(operation, operation))
+    return str(OPERATIONS.get(operation, operation)) or NOTHING
+
+
+def is_cut_off(callback: Callback) -> bool:
+    """Tell whether a restart ended the request: nobody was told anything."""
+    return (
+        callback.status == Callback.Status.ERROR
+        and callback.code == "outcome_unknown"
+        and callback.http_status is None
+    )
+
+
+def is_never_begun(callback: Callback) -> bool:
+    """Tell whether it was refused before anything began; its answer is loaded."""
+    is_refused = callback.status == Callback.Status.ERROR
+    return is_refused and callback.http_status is not None and not callback.answer
+
+
+def ending(callback: Callback, *, is_unchanged: bool) -> str:
+    """Say how it ended, and what that means."""
+    if is_unchanged:
+        return str(UNCHANGED)
+    if is_cut_off(callback):
+        return str(CUT_OFF)
+    if is_never_begun(callback):
+        return str(NEVER_BEGUN)
+    if callback.code == "internal_error":
+        return str(BROKEN)
+    return str(ENDINGS[callback.status])
 
 
 def caller_words(callback: Callback) -> str:
@@ -132,75 +147,3 @@ def repeat_words(callback: Callback) -> str:
         "The same request of the same run within a minute gets this same answer, and "
         "nothing is done twice."
     )
-
-
-@dataclass(frozen=True)
-class Change:
-    """One line of the table: what something was, and what it is now."""
-
-    name: str
-    before: str
-    after: str
-
-    @property
-    def is_change(self) -> bool:
-        return self.before != self.after
-
-
-def changes(callback: Callback) -> list[Change]:
-    """Return what was before and after, attributes one by one."""
-    # An object without members has nothing to be told one by one.
-    before = {name: old for name, old in _flat(callback.before, FIELDS) if old != {}}
-    after = {name: new for name, new in _flat(callback.after, FIELDS) if new != {}}
-    return [
-        Change(name, readable(before.get(name)), readable(after.get(name)))
-        for name in dict.fromkeys((*before, *after))
-    ]
-
-
-def field_results(callback: Callback) -> list[tuple[str, SafeString, str]]:
-    """Return name, result and sentence of each field that one request named."""
-    fields = callback.answer.get("fields")
-    if not isinstance(fields, dict):
-        return []
-    found = []
-    for name, told in fields.items():
-        if isinstance(told, dict):
-            result = str(told.get("result", ""))
-            words, tone = RESULTS.get(result, (result, "calm"))
-            title, sentence = str(FIELDS.get(name, name)), str(told.get("message", ""))
-            found.append((title, badge(words, tone=tone), sentence))
-    return found
-
-
-def arguments(callback: Callback) -> list[tuple[str, str]]:
-    """Return what the flow passed on, under the names that it used."""
-    return [(name, readable(value)) for name, value in _flat(callback.arguments, {})]
-
-
-def readable(value: JsonValue) -> str:
-    """Return a value as a person reads it."""
-    if value is None or value in ("", [], {}):
-        return NOTHING
-    if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
-    if isinstance(value, list) and not any(
-        isinstance(item, list | dict) for item in value
-    ):
-        return ", ".join(readable(item) for item in value)
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, indent=2)
-    return str(value)
-
-
-def _flat(
-    fields: JsonObject, words: Mapping[str, str | Promise]
-) -> Iterator[tuple[str, JsonValue]]:
-    """Name each member of an object by itself: `attributes · region`."""
-    for name, value in fields.items():
-        title = str(words.get(name, name))
-        if isinstance(value, dict) and value:
-            for inner, member in value.items():
-                yield f"{title} · {inner}", member
-        else:
-            yield title, value

@@ -33,9 +33,11 @@ from conversations.admin.base import (
     time_to_answer,
     turn_badge,
 )
+from conversations.admin.story import CallbackView
 from conversations.models import Callback, Conversation, Turn, WebhookEvent
 
 LATEST = 20
+LATEST_CALLBACKS = 10
 
 
 @admin.register(Conversation)
@@ -289,6 +291,12 @@ def _story(conversation: Conversation) -> dict[str, object]:
         ],
         "turns": _turns(conversation),
         "all_turns": list_url(Turn, conversation__id__exact=conversation.pk),
+        "callbacks": [
+            CallbackView(callback)
+            for callback in conversation.callbacks.defer("calls").order_by("-pk")[
+                :LATEST_CALLBACKS
+            ]
+        ],
         "events": _events(conversation),
         "all_events": list_url(WebhookEvent, conversation__id__exact=conversation.pk),
         "all_callbacks": list_url(Callback, conversation__id__exact=conversation.pk),

@@ -15,7 +15,7 @@ from bridge_project.lib.admin_base import (
     json_block,
 )
 from chatwoot_api.payloads import Attachment
-from conversations.admin import callback_words
+from conversations.admin import callback_changes, callback_words
 from conversations.admin.base import callback_badge, run_badge, run_took, seconds
 from conversations.admin.error_words import ABORTED, error_words, run_error_words
 from conversations.admin.event import message_of
@@ -137,9 +137,14 @@ class CallbackView:
         self.what = callback_words.operation_words(callback.operation)
         self.state = callback_badge(callback)
         self.took = seconds(callback.duration_ms)
-        self.arguments = callback_words.arguments(callback)
-        self.changes = callback_words.changes(callback)
-        self.fields = callback_words.field_results(callback)
+        self.arguments = callback_changes.arguments(callback)
+        self.changes = callback_changes.changes(callback)
+        self.fields = callback_changes.field_results(callback)
+        self.in_short = callback_changes.in_short(callback, answer=callback.answer)
+        self.is_unchanged = callback_changes.is_unchanged(
+            callback, answer=callback.answer
+        )
+        self.is_never_begun = callback_words.is_never_begun(callback)
 
     @property
     def possible(self) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db import transaction
 from django.http import QueryDict
 
-from bridge_project.lib.errors import (
-    BridgeError,
-    ConfigurationError,
-    NotFound,
-    UpstreamError,
-)
+from bridge_project.lib.errors import BridgeError
 from bridge_project.lib.types import JsonValue
-from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import ChatwootAccount
+from chatwoot_api.refusals import NotOpenToBots
 from conversations import mirror
+from conversations.actions.failures import explained
+from conversations.actions.retrying import is_passing, repeating
+from conversations.actions.state import is_teams_bug
+from conversations.actions.target import Target
 from conversations.callbacks.authentication import Caller
 from conversations.callbacks.errors import Foreign, Refused
 from conversations.models import Bot, Conversation
@@ -38,14 +38,8 @@ class Unknown(Exception):
 class Address:
     """A conversation that the caller may change; `bot` is the one whose rules count."""
 
-    account: ChatwootAccount
     bot: Bot | None
     conversation: Conversation
-
-    @property
-    def number(self) -> int:
-        """Chatwoot's number of the conversation."""
-        return self.conversation.chatwoot_conversation_id
 
 
 def number_in_query(query: QueryDict) -> str:
@@ -123,45 +117,52 @@ def _claimed_number(caller: Caller) -> int | None:
     return number
 
 
-def find(caller: Caller, *, number: int, client: ChatwootClient) -> Address:
-    """Return where the number leads, asking Chatwoot if the mirror does not know it.
+def find(caller: Caller, *, target: Target) -> Address:
+    """Return where the target's number leads, asking Chatwoot if it is not known here.
 
     Raises Foreign for a conversation of another inbox, Unknown for none at all.
     """
-    account = account_of(caller, number=number)
     rows = Conversation.objects.select_related("account", "inbox")
-    conversation = rows.filter(account=account, chatwoot_conversation_id=number).first()
+    conversation = rows.filter(
+        account=target.account, chatwoot_conversation_id=target.number
+    ).first()
     if conversation is None or conversation.inbox is None:
-        conversation = _learn(account, number=number, client=client)
+        conversation = _learn(caller, target=target)
     bot = caller.bot
     if bot is None:
         inbox = conversation.inbox
         bot = Bot.objects.for_inbox(inbox) if inbox is not None else None
     elif not _may(bot, conversation):
         raise Foreign(
-            f"Conversation {number} is in an inbox that is not the bot's. Choose the "
-            "inbox at the bot, or use the token of the bot that has it.",
+            f"Conversation {target.number} is in an inbox that is not the bot's. "
+            "Choose the inbox at the bot, or use the token of the bot that has it.",
             code="not_this_bots_inbox",
         )
-    return Address(account=account, bot=bot, conversation=conversation)
+    return Address(bot=bot, conversation=conversation)
+
+
+def is_known(account: ChatwootAccount, *, number: int) -> bool:
+    """Tell whether Chatwoot need not be asked for the conversation."""
+    return account.conversations.filter(
+        chatwoot_conversation_id=number, inbox__isnull=False
+    ).exists()
 
 
 def account_of(caller: Caller, *, number: int | None = None) -> ChatwootAccount:
     """Return the account that is meant; raises Refused where that cannot be told."""
     if caller.bot is not None:
         return caller.bot.account
-    accounts = list(ChatwootAccount.objects.order_by("pk")[:2])
-    if number is not None and len(accounts) > 1:
-        known = ChatwootAccount.objects.filter(
-            conversations__chatwoot_conversation_id=number
-        )
-        accounts = list(known.distinct().order_by("pk")[:2])
-    if len(accounts) == 1:
-        return accounts[0]
+    accounts = ChatwootAccount.objects.order_by("pk")
+    found = list(accounts[:2])
+    if number is not None and len(found) > 1:
+        known = accounts.filter(conversations__chatwoot_conversation_id=number)
+        found = list(known.distinct()[:2])
+    if len(found) == 1:
+        return found[0]
     raise Refused(
         "Without a token it cannot be told which of the Chatwoot accounts is meant. "
         "Send a bot's token."
-        if accounts
+        if accounts.exists()
         else "There is no Chatwoot account in the bridge yet."
     )
 
@@ -171,25 +172,37 @@ def _may(bot: Bot, conversation: Conversation) -> bool:
     return not inboxes or conversation.inbox_id in inboxes
 
 
-def _learn(
-    account: ChatwootAccount, *, number: int, client: ChatwootClient
-) -> Conversation:
+def _learn(caller: Caller, *, target: Target) -> Conversation:
     """Read a conversation of which no webhook told yet, and begin its mirror."""
     try:
-        current, _last = client.show_conversation(number)
-    except NotFound as err:
+        current, _last = repeating(
+            lambda: target.client.show_conversation(target.number),
+            target=target,
+            worth_it=lambda err: (
+                is_passing(err) and not is_teams_bug(err, target=target)
+            ),
+        )
+    except BridgeError as err:
+        if _nobody_may_read(err, target=target):
+            return _unread(caller, target=target)
+        why = explained(err, target=target)
+        raise Unknown(why.code, why.message) from err
+    return mirror.introduce(target.account, current)
+
+
+def _nobody_may_read(err: BridgeError, *, target: Target) -> bool:
+    """Tell whether it is there, but no token that we have may read it."""
+    return isinstance(err, NotOpenToBots) or is_teams_bug(err, target=target)
+
+
+def _unread(caller: Caller, *, target: Target) -> Conversation:
+    """Go on without its state, where the bot has all inboxes anyway."""
+    if caller.bot is not None and caller.bot.inboxes.exists():
         raise Unknown(
-            "conversation_not_found",
-            f"Chatwoot has no conversation {number}. It may have been deleted.",
-        ) from err
-    except (UpstreamError, ConfigurationError) as err:
-        raise Unknown(*_why_unread(err, number=number)) from err
-    return mirror.introduce(account, current)
-
-
-def _why_unread(err: BridgeError, *, number: int) -> tuple[str, str]:
-    code = "chatwoot_unavailable" if err.retryable else "refused_by_chatwoot"
-    return code, (
-        f"The bridge does not know conversation {number} yet and could not read it: "
-        f"{err.message}"
-    )
+            "no_admin_token",
+            f"The bridge cannot read conversation {target.number}, so it does not know "
+            "whether it is in one of the bot's inboxes. An operator has to enter an "
+            "administrator's token at the Chatwoot account.",
+        )
+    with transaction.atomic():
+        return mirror.locked(target.account, number=target.number)

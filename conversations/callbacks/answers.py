@@ -8,7 +8,8 @@ HTTP 200 and `"status": "error"`, unless the bot is set to strict statuses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from bridge_project.lib.types import JsonObject, JsonValue
 from conversations.actions.outcome import Outcome
@@ -30,6 +31,7 @@ _STRICT: Mapping[str, int] = {
 }
 _STRICT_ELSE = 422
 GOOD = frozenset({"applied", "unchanged"})
+MAX_IGNORED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ def not_set(
     *,
     number: int | None,
     understood: JsonObject,
-    **old: JsonValue,
+    received: JsonObject,
+    old: JsonObject,
 ) -> Answer:
     """Answer success although nothing was done: the flow had nothing to set."""
     listed = ", ".join(names)
@@ -67,6 +70,7 @@ def not_set(
             "status": "success",
             "conversation_id": number,
             "skipped": True,
+            "received": received,
             "understood": understood,
             "message": f"Not set: {listed} {verb} empty, so nothing was changed.",
             **old,
@@ -74,11 +78,35 @@ def not_set(
     )
 
 
+def with_ignored(
+    answer: Answer, ignored: Sequence[str], *, known: Sequence[str]
+) -> Answer:
+    """Say which arguments the operation does not know, and what may have been meant."""
+    if not ignored or not known:
+        return answer
+    sentences = []
+    for name in ignored[:MAX_IGNORED]:
+        near = get_close_matches(name.lower(), known, n=1)
+        meant = f" Did you mean “{near[0]}”?" if near else ""
+        sentences.append(f"“{name[:40]}” is unknown here and was ignored.{meant}")
+    text = " ".join([str(answer.body.get("message", "")), *sentences]).strip()
+    body: JsonObject = {
+        **answer.body,
+        "ignored": [*ignored[:MAX_IGNORED]],
+        "message": text,
+    }
+    return replace(answer, body=body)
+
+
 def of_one(outcome: Outcome, *, number: int | None, **old: JsonValue) -> Answer:
     """Answer about a single field; `old` are the keys of the bridge before this one."""
     if outcome.result == "skipped":
         return not_set(
-            [outcome.field], number=number, understood={outcome.field: None}, **old
+            [outcome.field],
+            number=number,
+            received={},
+            understood={outcome.field: None},
+            old=old,
         )
     if outcome.result not in GOOD:
         return refusal(
@@ -91,7 +119,7 @@ def of_one(outcome: Outcome, *, number: int | None, **old: JsonValue) -> Answer:
         )
     return Answer(
         body={
-            "status": "success",
+            **_whole(outcome),
             "conversation_id": number,
             "result": outcome.result,
             "before": outcome.before,
@@ -107,7 +135,11 @@ def of_one(outcome: Outcome, *, number: int | None, **old: JsonValue) -> Answer:
 
 def of_several(outcomes: Sequence[Outcome], *, number: int | None) -> Answer:
     """Answer field by field: what was applied, skipped or refused."""
-    bad = [one for one in outcomes if one.result in ("refused", "failed")]
+    bad = [
+        one
+        for one in outcomes
+        if one.result in ("refused", "failed") or "refused" in one.extra
+    ]
     good = [one for one in outcomes if one.result in GOOD]
     fields: JsonObject = {one.field: _described(one) for one in outcomes}
     answer: JsonObject = {
@@ -118,7 +150,7 @@ def of_several(outcomes: Sequence[Outcome], *, number: int | None) -> Answer:
     }
     if bad:
         answer["status"] = "partial" if good else "error"
-        answer["code"] = bad[0].code
+        answer["code"] = bad[0].code or "bad_value"
     elif not good:
         answer["skipped"] = True
     return Answer(
@@ -126,6 +158,14 @@ def of_several(outcomes: Sequence[Outcome], *, number: int | None) -> Answer:
         before={one.field: one.before for one in good},
         after={one.field: one.after for one in good},
     )
+
+
+def _whole(outcome: Outcome) -> JsonObject:
+    """Tell whether all of it was done: of several keys some may have been refused."""
+    if "refused" not in outcome.extra:
+        return {"status": "success"}
+    code = outcome.code or "bad_value"
+    return {"status": "partial", "code": code, **_possible(outcome)}
 
 
 def _described(outcome: Outcome) -> JsonObject:
@@ -160,6 +200,6 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
     parts += [
         f"{one.field}: {one.message}"
         for one in outcomes
-        if one.result in ("refused", "failed")
+        if one.result in ("refused", "failed") or "refused" in one.extra
     ]
     return " ".join(parts) or "Nothing was asked for."

@@ -16,6 +16,7 @@ from conversations.models import Bot, Callback
 from dify_api.arguments import is_not_set
 
 _MAX_TOKEN_CHARS = 2000
+_OURS = ("bridge-bot-", "bridge-conv-")
 _HOW = (
     "Send `Authorization: Bearer TOKEN` with a callback token of the bot (its page in "
     "the admin makes one) or with the input conversation_token."
@@ -71,11 +72,23 @@ def caller_of(request: Request) -> Caller:
 
 
 def _credential(request: Request) -> str:
-    scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
+    header = request.headers.get("Authorization", "").strip()
+    scheme, _space, token = header.partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else ""
     given = given or request.headers.get("X-Bridge-Token", "").strip()
-    # An unset variable of the flow is as good as no header.
-    return "" if is_not_set(given) else given
+    if not is_not_set(given):
+        return given
+    if header.startswith(_OURS):
+        raise NotAuthenticated(
+            "“Bearer ” is missing: send `Authorization: Bearer TOKEN`."
+        )
+    if given:
+        raise NotAuthenticated(
+            f"Instead of a token came “{given[:60]}”: the variable is empty or not "
+            "declared. Declare the input conversation_token in the Start node (text, "
+            "maximum length 256), publish, and choose it in the header."
+        )
+    return ""
 
 
 def _caller(token: str) -> Caller:

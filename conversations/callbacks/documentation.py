@@ -117,8 +117,8 @@ OPERATIONS: Mapping[str, Documented] = {
             "Sets or removes custom attributes of the conversation; the others stay."
         ),
         body=serializers.CustomAttributes,
-        request={"custom_attributes": '{"region": "North"}'},
-        answer=_done({}, {"region": "North"}, custom_attributes={"region": "North"}),
+        request={"custom_attributes": '{"region": "Berlin"}'},
+        answer=_done({}, {"region": "Berlin"}, custom_attributes={"region": "Berlin"}),
     ),
     "set_priority": Documented(
         summary="Set the priority",
@@ -152,7 +152,7 @@ OPERATIONS: Mapping[str, Documented] = {
         description="Assigns the conversation to a human agent by name or e-mail.",
         body=serializers.AgentName,
         request={"agent": "Marta"},
-        answer=_done(None, "Marta Keller", assignee="Marta Keller", agent_id=2),
+        answer=_done(None, "Marta Keller", assignee="Marta Keller", assignee_id=2),
     ),
     "unassign": Documented(
         summary="Take agent or team away",
@@ -191,7 +191,7 @@ OPERATIONS: Mapping[str, Documented] = {
                 "team": "support",
                 "assignee": None,
                 "labels": ["vip"],
-                "custom_attributes": {"region": "North"},
+                "custom_attributes": {"region": "Berlin"},
             },
         },
     ),
@@ -213,11 +213,11 @@ OPERATIONS: Mapping[str, Documented] = {
             "conversation_id": 42,
             "code": "unknown_team",
             "message": (
-                "Done: labels, status. team: There is no team “suport”. Possible: "
+                "Done: labels_add, status. team: There is no team “suport”. Possible: "
                 "sales, support."
             ),
             "fields": {
-                "labels": {"result": "applied", "before": [], "after": ["vip"]},
+                "labels_add": {"result": "applied", "before": [], "after": ["vip"]},
                 "status": {"result": "applied", "before": "pending", "after": "open"},
                 "team": {
                     "result": "refused",
@@ -385,7 +385,7 @@ OPERATIONS: Mapping[str, Documented] = {
                     "name": "Region",
                     "of": "conversation",
                     "type": "list",
-                    "values": ["North", "South"],
+                    "values": ["Berlin", "South"],
                 }
             ],
         },
@@ -408,8 +408,13 @@ _REFUSALS: Mapping[int, str] = {
 }
 
 
+def operation_of(method: object) -> str:
+    """Return the name of the operation that a view's method serves, "" for none."""
+    return str(getattr(method, "callback_operation", ""))
+
+
 def documented(name: str) -> Callable[[ViewT], ViewT]:
-    """Give a view's method what the document says of its operation."""
+    """Give a view's method its name, and what the document says of its operation."""
     about = OPERATIONS[name]
     parameters = list(about.parameters)
     if about.has_conversation:
@@ -425,7 +430,7 @@ def documented(name: str) -> Callable[[ViewT], ViewT]:
         examples.append(
             OpenApiExample("request", value=about.request, request_only=True)
         )
-    return extend_schema(
+    describe = extend_schema(
         operation_id=name,
         summary=about.summary,
         description=about.description,
@@ -441,3 +446,10 @@ def documented(name: str) -> Callable[[ViewT], ViewT]:
         examples=examples,
         tags=["flows"],
     )
+
+    def name_it(method: ViewT) -> ViewT:
+        described: ViewT = describe(method)
+        described.callback_operation = name  # type: ignore[attr-defined]
+        return described
+
+    return name_it

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from django.http import Http404
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
@@ -71,6 +71,10 @@ def answer_for_exception(exc: Exception, context: dict[str, Any]) -> Response | 
         exc = TooLarge("The body is too large. At most 1 MB of JSON is taken.")
     if isinstance(exc, Refused):
         return _response(exc.status_code, body(exc.code, exc.message))
+    if isinstance(exc, DataError):
+        logger.error("PostgreSQL cannot take a callback", exc_info=exc)
+        text = "The request has a value that cannot be stored."
+        return _response(400, body("malformed", text))
     if isinstance(exc, DatabaseError | PoolTimeout):
         logger.error("A callback could not be served: no database", exc_info=exc)
         text = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -28,8 +28,8 @@ from conversations.models import Bot, Callback, Conversation, PipelineRun, Turn
 KEY_VALID_FOR = timedelta(hours=24)
 SAME_REQUEST_FOR = timedelta(seconds=60)
 # No request takes longer, so a row that is still running then was cut off.
-CUT_OFF_AFTER = timedelta(seconds=60)
-WAIT_FOR_TWIN_S = 20.0
+CUT_OFF_AFTER = timedelta(seconds=90)
+WAIT_FOR_TWIN_S = 45.0
 _LOOK_EVERY_S = 0.1
 # Nothing was done, and the next try may work: it is not to get the same answer.
 _TRANSIENT = frozenset(
@@ -43,7 +43,10 @@ _TRANSIENT = frozenset(
         "bridge_unavailable",
     }
 )
-MAX_TEXT_CHARS = 2000
+# Of several fields: what a repeat would do twice, and what was not done.
+_ADDED = ("note", "message")
+_NOT_DONE = frozenset({"refused", "failed"})
+NOT_KEPT = "[not kept]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ class Request:
     caller: Callback.Caller
     account: ChatwootAccount
     bot: Bot | None = None
+    # Chatwoot's number, also of a conversation that is not known here.
+    number: int | None = None
     conversation: Conversation | None = None
     turn: Turn | None = None
     # What the client sent as Idempotency-Key.
@@ -74,12 +79,25 @@ class Repeat:
     http_status: int
 
 
-class KeyReused(Exception):
+class NotBegun(Exception):
+    """The request is not served; `code` and `message` are for the flow."""
+
+    code = ""
+    message = ""
+
+
+class KeyReused(NotBegun):
     """The Idempotency-Key belongs to another request."""
 
+    code = "key_reused"
+    message = "This Idempotency-Key belongs to another request. Use a new one."
 
-class StillRunning(Exception):
+
+class StillRunning(NotBegun):
     """The same request is being served, and has been for long."""
+
+    code = "in_progress"
+    message = "The same request is still being served. Ask again in some seconds."
 
 
 def begin(request: Request) -> Callback | Repeat:
@@ -112,7 +130,7 @@ def finish(
     after: JsonObject,
     calls: list[JsonValue],
 ) -> None:
-    """Store how the request ended."""
+    """Store how the request ended; what failed for a moment may be asked for again."""
     row.status = _status(answer)
     row.code = str(answer.get("code", ""))[:60]
     row.message = redact.excerpt(str(answer.get("message", "")))
@@ -121,9 +139,34 @@ def finish(
     row.before, row.after = _stored(before), _stored(after)
     row.calls = calls
     row.duration_ms = round((timezone.now() - row.created_at).total_seconds() * 1000)
-    if row.status == Callback.Status.ERROR and row.code in _TRANSIENT:
+    if _may_be_repeated(answer):
         row.once_key = None
+    if row.conversation_id is None and not _names_contact(row):
+        # Erasing a contact would not find what is said of them here.
+        row.arguments = dict.fromkeys(row.arguments, NOT_KEPT)
     _store(row)
+
+
+def _may_be_repeated(answer: JsonObject) -> bool:
+    """Tell whether the same request may work in a moment, and does nothing twice."""
+    if answer.get("status") == "error":
+        return answer.get("code") in _TRANSIENT
+    fields = answer.get("fields")
+    if answer.get("status") != "partial" or not isinstance(fields, dict):
+        return False
+    outcomes = {
+        name: (one.get("result"), one.get("code"))
+        for name, one in fields.items()
+        if isinstance(one, dict)
+    }
+    if any(outcomes.get(name, ("",))[0] == "applied" for name in _ADDED):
+        return False
+    failed = [code for result, code in outcomes.values() if result in _NOT_DONE]
+    return "contact_id" not in answer and all(code in _TRANSIENT for code in failed)
+
+
+def _names_contact(row: Callback) -> bool:
+    return any("contact_id" in part for part in (row.arguments, row.answer))
 
 
 def let_go(row: Callback, err: Exception) -> None:
@@ -147,9 +190,19 @@ def _store(row: Callback) -> None:
         "calls",
         "duration_ms",
         "once_key",
+        "arguments",
     )
     values = {name: getattr(row, name) for name in names}
     Callback.objects.filter(pk=row.pk).update(**values)
+
+
+def refused(request: Request, *, code: str, message: str, http_status: int) -> None:
+    """Keep a row of a request that was refused before anything began."""
+    row = _row(replace(request, changes=False))
+    row.status, row.code = Callback.Status.ERROR, code[:60]
+    row.message, row.http_status = redact.excerpt(message), http_status
+    row.duration_ms = 0
+    row.save(force_insert=True)
 
 
 def call_note(call: FinishedCall) -> JsonObject:
@@ -170,7 +223,7 @@ def _row(request: Request) -> Callback:
         run = PipelineRun.objects.filter(
             turn=turn, status=PipelineRun.Status.RUNNING
         ).last()
-    fingerprint = _digest(request.operation, request.arguments)
+    fingerprint = _digest(request.operation, request.number, request.arguments)
     return Callback(
         account=request.account,
         bot=request.bot,
@@ -190,11 +243,11 @@ def _once_key(
 ) -> str | None:
     if not request.changes:
         return None
-    owner = f"{request.account.pk}:{request.bot.pk if request.bot else ''}"
+    # A key counts within its conversation: flows use constant ones.
+    owner = [request.account.pk, request.bot.pk if request.bot else None]
     if request.key:
-        return "key:" + _digest(owner, request.key)
-    conversation = request.conversation.pk if request.conversation else None
-    return "same:" + _digest(owner, conversation, run.pk if run else None, fingerprint)
+        return "key:" + _digest(owner, request.number, request.key)
+    return "same:" + _digest(owner, run.pk if run else None, fingerprint)
 
 
 def _digest(*parts: JsonValue | object) -> str:
@@ -205,7 +258,7 @@ def _digest(*parts: JsonValue | object) -> str:
 def _insert(row: Callback) -> bool:
     """Store the row unless one with the same key is in force."""
     if row.once_key is not None:
-        _end_old(row.once_key)
+        _end_old(row)
     row.created_at = timezone.now()
     try:
         with transaction.atomic():
@@ -217,15 +270,26 @@ def _insert(row: Callback) -> bool:
     return True
 
 
-def _end_old(once_key: str) -> None:
-    """Let go of a key whose time is over, or whose request was cut off."""
+def _end_old(row: Callback) -> None:
+    """Let go of a key whose time is over, or whose request was cut off.
+
+    What a request that was cut off has sent is looked up by its mark, which the new row
+    takes over.
+    """
     now = timezone.now()
-    valid_for = KEY_VALID_FOR if once_key.startswith("key:") else SAME_REQUEST_FOR
-    rows = Callback.objects.filter(once_key=once_key)
-    rows.filter(created_at__lt=now - valid_for).update(once_key=None)
-    rows.filter(
+    key = row.once_key or ""
+    valid_for = KEY_VALID_FOR if key.startswith("key:") else SAME_REQUEST_FOR
+    rows = Callback.objects.filter(once_key=key)
+    cut_off = rows.filter(
         status=Callback.Status.RUNNING, created_at__lt=now - CUT_OFF_AFTER
-    ).update(once_key=None)
+    )
+    mark = cut_off.values_list("mark", flat=True).first()
+    if mark is not None:
+        row.mark, row.follows_cut_off = mark, True
+        cut_off.update(
+            once_key=None, status=Callback.Status.ERROR, code="outcome_unknown"
+        )
+    rows.filter(created_at__lt=now - valid_for).update(once_key=None)
 
 
 def _twin_of(row: Callback, *, request: Request) -> Callback | None:

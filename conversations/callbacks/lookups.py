@@ -10,13 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from bridge_project.lib.errors import ConfigurationError, UpstreamError
+from bridge_project.lib.redact import storable
 from bridge_project.lib.types import JsonObject
 from conversations.actions.target import Target
 from conversations.callbacks import answers
 from conversations.callbacks.answers import Answer
 from conversations.callbacks.authentication import Caller, caller_of
 from conversations.callbacks.serving import Operation, serve
-from conversations.models import Conversation, DifyConversation, PipelineRun
+from conversations.models import Bot, Conversation, DifyConversation, PipelineRun
 from dify_api.arguments import is_not_set
 
 
@@ -29,9 +30,10 @@ def by_dify_id(request: Request, *, dify_id: str, query: JsonObject) -> Response
     caller = caller_of(request).bound_to(query.get("conversation_token", ""))
     given = ""
     if caller.claim is None and not is_not_set(dify_id):
-        number = _number_of(dify_id.strip())
+        text = storable(dify_id).strip()
+        number = _number_of(text, bot=caller.bot)
         if number is None:
-            return _unknown(caller, dify_id=dify_id)
+            return _unknown(caller, dify_id=text)
         given = str(number)
     return serve(request, FIND_BY_DIFY_ID, given=given, wanted=query)
 
@@ -46,9 +48,12 @@ def _unknown(caller: Caller, *, dify_id: str) -> Response:
     return Response(answer.body, status=answer.http_status(strict=strict))
 
 
-def _number_of(dify_id: str) -> int | None:
+def _number_of(dify_id: str, *, bot: Bot | None) -> int | None:
     """Return the number of the newest conversation that used the Dify conversation."""
-    rows = Conversation.objects.filter(
+    known = Conversation.objects.all()
+    if bot is not None:
+        known = known.filter(account=bot.account_id)
+    rows = known.filter(
         Q(
             pk__in=DifyConversation.objects.filter(dify_conversation_id=dify_id).values(
                 "conversation"

@@ -134,7 +134,11 @@ def _update_conversation(target: Target, wanted: JsonObject) -> Answer:
 def _send_simple(target: Target, wanted: JsonObject) -> Answer:
     outcome = messages.send_message(
         target,
-        {"content": wanted.get("message"), "private": wanted.get("is_private")},
+        {
+            "content": wanted.get("message"),
+            "private": wanted.get("is_private"),
+            "even_if_open": wanted.get("even_if_open"),
+        },
     )
     return answers.of_one(
         outcome, number=target.number, message="Message sent successfully"
@@ -213,9 +217,15 @@ ASSIGN_TEAM = Operation(
     name="assign_team",
     perform=_assign_team,
     fields=("team",),
+    aliases=(("team_id", "team"), ("team_name", "team")),
     old_when_not_set=(("team", "None"),),
 )
-ASSIGN_AGENT = Operation(name="assign_agent", perform=_assign_agent, fields=("agent",))
+ASSIGN_AGENT = Operation(
+    name="assign_agent",
+    perform=_assign_agent,
+    fields=("agent",),
+    aliases=(("agent_id", "agent"), ("assignee", "agent"), ("assignee_id", "agent")),
+)
 UNASSIGN = Operation(name="unassign", perform=_unassign, fields=("what",))
 UPDATE_LABELS = Operation(
     name="update_labels", perform=_update_labels, fields=("labels",)
@@ -231,11 +241,16 @@ UPDATE_CONVERSATION = Operation(
 SEND_SIMPLE = Operation(
     name="send_message_simple",
     perform=_send_simple,
-    fields=("message", "is_private"),
+    fields=("message", "is_private", "even_if_open"),
+    aliases=(("content", "message"), ("private", "is_private")),
     adds=True,
 )
 SEND_MESSAGE = Operation(
-    name="send_message", perform=_send_message, fields=MESSAGE_FIELDS, adds=True
+    name="send_message",
+    perform=_send_message,
+    fields=MESSAGE_FIELDS,
+    aliases=(("message", "content"), ("is_private", "private")),
+    adds=True,
 )
 SET_TYPING = Operation(
     name="set_typing", perform=_set_typing, fields=("typing", "private")
@@ -245,6 +260,14 @@ UPDATE_CONTACT = Operation(
 )
 GET_CONTACT = Operation(name="get_contact", perform=_get_contact, changes=False)
 GET_CONVERSATION = Operation(
-    name="get_conversation", perform=_get_conversation, changes=False
+    name="get_conversation",
+    perform=_get_conversation,
+    fields=("refresh",),
+    changes=False,
 )
-LIST_MESSAGES = Operation(name="list_messages", perform=_list_messages, changes=False)
+LIST_MESSAGES = Operation(
+    name="list_messages",
+    perform=_list_messages,
+    fields=("before", "after", "limit"),
+    changes=False,
+)

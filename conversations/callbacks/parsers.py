@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import IO, Any
 
 from django.http import QueryDict
@@ -57,7 +58,7 @@ def without_unstorable(value: JsonValue) -> JsonValue:
         return [without_unstorable(item) for item in value]
     if isinstance(value, dict):
         return {storable(key): without_unstorable(item) for key, item in value.items()}
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not isfinite(value):
         return None
     return value
 

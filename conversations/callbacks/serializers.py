@@ -46,7 +46,7 @@ AGENT = (
     f"{NOT_SET}"
 )
 ATTRIBUTES = (
-    'JSON text of an object, such as {"region": "North"}. Merged into what is there; '
+    'JSON text of an object, such as {"region": "Berlin"}. Merged into what is there; '
     f"list_attribute_definitions tells keys and allowed values. {NOT_SET}"
 )
 REMOVE = f"Keys to be removed, separated by commas. {NOT_SET}"
@@ -58,6 +58,7 @@ class SendMessageSimple(serializers.Serializer):  # type: ignore[type-arg]
 
     message = _Text("What to say; Markdown is shown as such.")
     is_private = _Flag("true: a note that only the agents see.")
+    even_if_open = _Flag("true: also while a human has the conversation.")
 
 
 class Labels(serializers.Serializer):  # type: ignore[type-arg]
@@ -102,7 +103,9 @@ class ConversationChange(serializers.Serializer):  # type: ignore[type-arg]
     assignee = _Text(AGENT)
     labels_add = _Text(f"Labels to add, {LABELS} {NOT_SET}")
     labels_remove = _Text(f"Labels to take away, {LABELS} {NOT_SET}")
-    labels_set = _Text(f"The labels that shall be there and no others, {LABELS}")
+    labels_set = _Text(
+        f"The labels that shall be there and no others, {LABELS} “clear”: none."
+    )
     custom_attributes = _Text(f"Attributes of the conversation: {ATTRIBUTES}")
     custom_attributes_remove = _Text(REMOVE)
     contact_attributes = _Text(f"Attributes of the customer: {ATTRIBUTES}")
@@ -146,6 +149,7 @@ class NewConversation(serializers.Serializer):  # type: ignore[type-arg]
     contact_name = _Text("Name of the customer, if a new one has to be made.")
     message = _Text("First message to the customer.")
     status = _Text(STATUS)
+    snoozed_until = _Text(SNOOZED_UNTIL)
     team = _Text(TEAM)
     priority = _Text(PRIORITY)
     labels = _Text(f"Labels, {LABELS}")
@@ -188,7 +192,8 @@ class Answer(serializers.Serializer):  # type: ignore[type-arg]
     STATUSES: ClassVar = ("success", "partial", "error")
 
     status = serializers.ChoiceField(
-        choices=STATUSES, help_text="error: nothing was changed."
+        choices=STATUSES,
+        help_text="error: it was not done, see code and message. partial: see fields.",
     )
     message = serializers.CharField(required=False, help_text="A sentence about it.")
     code = serializers.CharField(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from threading import BoundedSemaphore
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
-from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,35 +14,38 @@ from bridge_project.lib.http import FinishedCall
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.client import SHORT_TIMEOUT_S, ChatwootClient
 from chatwoot_api.models import ChatwootAccount
-from conversations.actions import failures
+from conversations.actions import failures, messages
 from conversations.actions.target import Target
 from conversations.callbacks import addressing, answers, journal
-from conversations.callbacks.addressing import Address, Unknown
+from conversations.callbacks.addressing import Unknown
 from conversations.callbacks.answers import Answer
 from conversations.callbacks.authentication import Caller, caller_of
 from conversations.callbacks.errors import Refused
-from conversations.models import Bot, Callback, Turn
+from conversations.models import Bot, Callback, Conversation, Turn
 from dify_api.arguments import Misread, cleaned, is_not_set
 
-logger = logging.getLogger(__name__)
-
 # Calls to Chatwoot may be begun this long; Dify's tools give up after 60 s.
-WORK_S = 25.0
+WORK_S = 45.0
 MAX_KEY_CHARS = 255
+# Beside the arguments, these are understood everywhere.
+_EVERYWHERE = frozenset({"conversation_id", "conversation_token"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """One thing that a flow may ask for.
 
-    `fields` are its arguments; if none of them is set there is nothing to do. Without
-    `fields` it is always done.
+    `fields` are its arguments; if it changes something and none of them is set, there
+    is nothing to do.
     """
 
     name: str
     perform: Callable[[Target, JsonObject], Answer]
     fields: tuple[str, ...] = ()
+    # Other names that are understood, each with the one that is meant.
+    aliases: tuple[tuple[str, str], ...] = ()
     changes: bool = True
+    # Done again, it would be there twice: a message.
     adds: bool = False
     # What the bridge before this one said where nothing was set.
     old_when_not_set: tuple[tuple[str, JsonValue], ...] = ()
@@ -72,121 +71,203 @@ def serve(
     `given` is the number as it stands in path or query, `wanted` the arguments as they
     came. Raises Refused, Foreign and NotAuthenticated.
     """
-    with _place() as has_place:
-        if not has_place:
-            return _busy()
-        caller = _bound(request, wanted)
-        number = addressing.number_of(
-            caller, given=given, in_body=wanted.pop("conversation_id", None)
-        )
-        return _serve(request, operation, caller=caller, number=number, wanted=wanted)
+    caller = _bound(request, wanted)
+    number = addressing.number_of(
+        caller, given=given, in_body=wanted.get("conversation_id")
+    )
+    meant = _meant(operation, wanted)
+    if number is None:
+        return Response(_not_set(operation, ["conversation_id"], given=meant).body)
+    return _Request(
+        request, operation, caller=caller, number=number, meant=meant
+    ).serve(ignored=_ignored(operation, wanted))
 
 
 def serve_account(
     request: Request, operation: AccountOperation, *, wanted: JsonObject
 ) -> Response:
     """Answer a request that is about no conversation."""
-    with _place() as has_place:
-        if not has_place:
-            return _busy()
-        caller = _bound(request, wanted)
-        if caller.claim is not None and not operation.open_to_claims:
-            raise Refused(
-                "A conversation token is for one conversation and cannot do this. Send "
-                "the bot's callback token, and no conversation token.",
-                code="other_conversation",
-                status=403,
-            )
-        account = addressing.account_of(caller)
-        calls: list[JsonValue] = []
-        client = _client(account, calls)
-
-        def perform(_row: Callback) -> Answer:
-            return operation.perform(account, caller.bot, client, _set(wanted))
-
-        return _recorded(
-            journal.Request(
-                operation=operation.name,
-                arguments=_only(wanted, operation.fields),
-                caller=caller.kind,
-                account=account,
-                bot=caller.bot,
-                key=_key(request),
-                changes=operation.changes,
-                adds=operation.changes,
-            ),
-            perform=perform,
-            calls=calls,
+    caller = _bound(request, wanted)
+    if caller.claim is not None and not operation.open_to_claims:
+        raise Refused(
+            "A conversation token is for one conversation and cannot do this. Send "
+            "the bot's callback token, and no conversation token.",
+            code="other_conversation",
+            status=403,
         )
-
-
-def _serve(
-    request: Request,
-    operation: Operation,
-    *,
-    caller: Caller,
-    number: int | None,
-    wanted: JsonObject,
-) -> Response:
-    if number is None:
-        return _nothing_to_do(["conversation_id"], operation, wanted=wanted)
-    address: Address | None = None
+    account = addressing.account_of(caller)
+    conversation = _conversation_of(caller)
     calls: list[JsonValue] = []
-    account = addressing.account_of(caller, number=number)
     client = _client(account, calls)
-    given = _only(wanted, operation.fields)
-    is_empty = bool(operation.fields) and all(is_not_set(v) for v in given.values())
-    if is_empty and not _is_known(account, number):
-        return _nothing_to_do(operation.fields, operation, wanted=given)
-    unknown: Unknown | None = None
-    try:
-        address = addressing.find(caller, number=number, client=client)
-    except Unknown as err:
-        unknown = err
-    bot = address.bot if address else caller.bot
-    turn = _running_turn(address, bot=bot)
+    meant = _only(wanted, operation.fields)
 
     def perform(row: Callback) -> Answer:
-        if unknown is not None:
-            return answers.refusal(
-                unknown.code, unknown.message, conversation_id=number
-            )
-        if is_empty:
-            return _not_set(operation, number=number, given=given)
-        target = Target(
-            account=account,
-            bot=bot,
-            number=number,
-            conversation=address.conversation if address else None,
-            client=client,
-            turn=turn,
-            until=time.monotonic() + WORK_S,
-            mark=row.mark,
-        )
-        try:
-            return operation.perform(target, wanted)
-        except (BridgeError, Misread) as err:
-            name = operation.fields[0] if operation.fields else operation.name
-            outcome = failures.outcome_of(err, field=name, target=target)
-            return answers.of_one(outcome, number=number)
+        if row.follows_cut_off:
+            return answers.refusal("outcome_unknown", _CUT_OFF)
+        return operation.perform(account, caller.bot, client, _set(meant))
 
     return _recorded(
         journal.Request(
             operation=operation.name,
-            arguments=given,
+            arguments=meant,
             caller=caller.kind,
             account=account,
-            bot=bot,
-            conversation=address.conversation if address else None,
-            turn=turn,
+            bot=caller.bot,
+            conversation=conversation,
+            turn=_running_turn(conversation, bot=caller.bot),
             key=_key(request),
             changes=operation.changes,
-            # A note is written anew with each request, unlike a state.
-            adds=operation.adds or not is_not_set(wanted.get("note")),
+            adds=operation.changes,
         ),
         perform=perform,
         calls=calls,
     )
+
+
+_CUT_OFF = (
+    "The same request was made before, and the bridge was stopped while it served it. "
+    "It may or may not have been done: look before you repeat it with a new "
+    "Idempotency-Key."
+)
+
+
+class _Request:
+    """One request about a conversation."""
+
+    def __init__(
+        self,
+        request: Request,
+        operation: Operation,
+        *,
+        caller: Caller,
+        number: int,
+        meant: JsonObject,
+    ) -> None:
+        self._operation = operation
+        self._caller = caller
+        self._meant = meant
+        self._key = _key(request)
+        self._calls: list[JsonValue] = []
+        account = addressing.account_of(caller, number=number)
+        self._target = Target(
+            account=account,
+            bot=caller.bot,
+            number=number,
+            conversation=None,
+            client=_client(account, self._calls),
+            turn=None,
+            until=time.monotonic() + WORK_S,
+            mark=Callback().mark,
+        )
+        self._unknown: Unknown | None = None
+
+    def serve(self, *, ignored: list[str]) -> Response:
+        """Find the conversation, do what is wanted once, and tell."""
+        operation, target = self._operation, self._target
+        is_known = addressing.is_known(target.account, number=target.number)
+        if self._is_empty and not is_known:
+            # Chatwoot would have to be asked, and there is nothing to do.
+            answer = _not_set(operation, operation.fields, given=self._meant)
+            return Response(self._with(answer, ignored).body)
+        self._find()
+        target = self._target
+        return _recorded(
+            journal.Request(
+                operation=operation.name,
+                arguments=self._meant,
+                caller=self._caller.kind,
+                account=target.account,
+                bot=target.bot,
+                conversation=target.conversation,
+                number=target.number,
+                turn=target.turn,
+                key=self._key,
+                changes=operation.changes,
+                adds=operation.adds or self._has_note,
+            ),
+            perform=lambda row: self._with(self._perform(row), ignored),
+            calls=self._calls,
+        )
+
+    @property
+    def _is_empty(self) -> bool:
+        return (
+            self._operation.changes
+            and bool(self._operation.fields)
+            and all(is_not_set(value) for value in self._meant.values())
+        )
+
+    @property
+    def _has_note(self) -> bool:
+        return not is_not_set(self._meant.get("note"))
+
+    def _with(self, answer: Answer, ignored: list[str]) -> Answer:
+        return answers.with_ignored(answer, ignored, known=self._operation.fields)
+
+    def _find(self) -> None:
+        """Complete the target with the conversation, whose bot it is, and its run."""
+        try:
+            address = addressing.find(self._caller, target=self._target)
+        except Unknown as err:
+            self._unknown = err
+            return
+        turn = _running_turn(address.conversation, bot=address.bot)
+        self._target = replace(
+            self._target,
+            bot=address.bot,
+            conversation=address.conversation,
+            turn=turn,
+            speaks_for_turn=not self._is_late(turn),
+        )
+
+    def _is_late(self, turn: Turn | None) -> bool:
+        """Tell whether the token is of another turn than the one that runs.
+
+        Dify 0.15 goes on with the token of the first turn, so its state changes count
+        as the running turn's all the same. What a late flow says to the customer does
+        not: the running turn still owes its own answer.
+        """
+        claim = self._caller.claim
+        made_for = claim.turn_id if claim is not None else None
+        return turn is not None and made_for is not None and made_for != turn.pk
+
+    def _perform(self, row: Callback) -> Answer:
+        target = replace(self._target, mark=row.mark)
+        number = target.number
+        if self._unknown is not None:
+            return answers.refusal(
+                self._unknown.code, self._unknown.message, conversation_id=number
+            )
+        if self._is_empty:
+            return _not_set(
+                self._operation, self._meant, given=self._meant, number=number
+            )
+        try:
+            if row.follows_cut_off and (self._operation.adds or self._has_note):
+                return self._after_cut_off(target)
+            return self._operation.perform(target, self._meant)
+        except (BridgeError, Misread) as err:
+            name = self._operation.fields[0] if self._meant else self._operation.name
+            outcome = failures.outcome_of(err, field=name, target=target)
+            return answers.of_one(outcome, number=number)
+
+    def _after_cut_off(self, target: Target) -> Answer:
+        """Do the rest of a request that was cut off, but do not say it twice."""
+        found = messages.find_sent(target, target.mark)
+        if found is None:
+            return self._operation.perform(target, self._meant)
+        if self._has_note:
+            rest = {name: v for name, v in self._meant.items() if name != "note"}
+            return self._operation.perform(target, rest)
+        return Answer(
+            body={
+                "status": "success",
+                "conversation_id": target.number,
+                "result": "applied",
+                "message_id": found,
+                "message": "It was sent before, by a request that was cut off.",
+            }
+        )
 
 
 def _recorded(
@@ -195,25 +276,13 @@ def _recorded(
     perform: Callable[[Callback], Answer],
     calls: list[JsonValue],
 ) -> Response:
+    """Do it once, keep a row of it, and answer."""
     strict = request.bot is not None and request.bot.strict_statuses
     try:
         row = journal.begin(request)
-    except journal.KeyReused:
-        return _told(
-            answers.refusal(
-                "key_reused",
-                "This Idempotency-Key belongs to another request. Use a new one.",
-            ),
-            strict=strict,
-        )
-    except journal.StillRunning:
-        return _told(
-            answers.refusal(
-                "in_progress",
-                "The same request is still being served. Ask again in some seconds.",
-            ),
-            strict=strict,
-        )
+    except journal.NotBegun as err:
+        answer = answers.refusal(err.code, err.message)
+        return Response(answer.body, status=answer.http_status(strict=strict))
     if isinstance(row, journal.Repeat):
         return Response({**row.answer, "repeated": True}, status=row.http_status)
     try:
@@ -233,13 +302,9 @@ def _recorded(
     return Response(answer.body, status=status)
 
 
-def _told(answer: Answer, *, strict: bool) -> Response:
-    return Response(answer.body, status=answer.http_status(strict=strict))
-
-
 def _bound(request: Request, wanted: JsonObject) -> Caller:
     """Return the caller, with the conversation token of body or query, too."""
-    return caller_of(request).bound_to(wanted.pop("conversation_token", ""))
+    return caller_of(request).bound_to(wanted.get("conversation_token", ""))
 
 
 def _client(account: ChatwootAccount, calls: list[JsonValue]) -> ChatwootClient:
@@ -255,19 +320,18 @@ def _client(account: ChatwootAccount, calls: list[JsonValue]) -> ChatwootClient:
     )
 
 
-def _running_turn(address: Address | None, *, bot: Bot | None) -> Turn | None:
+def _running_turn(conversation: Conversation | None, *, bot: Bot | None) -> Turn | None:
     """Return the turn whose run calls: at most one runs in a conversation."""
-    if address is None or bot is None:
+    if conversation is None or bot is None:
         return None
-    turn = Turn.objects.running_turn(address.conversation.pk)
+    turn = Turn.objects.running_turn(conversation.pk)
     return turn if turn is not None and turn.bot_id == bot.pk else None
 
 
-def _is_known(account: ChatwootAccount, number: int) -> bool:
-    """Tell whether Chatwoot need not be asked for the conversation."""
-    return account.conversations.filter(
-        chatwoot_conversation_id=number, inbox__isnull=False
-    ).exists()
+def _conversation_of(caller: Caller) -> Conversation | None:
+    if caller.claim is None:
+        return None
+    return Conversation.objects.filter(pk=caller.claim.conversation_id).first()
 
 
 def _key(request: Request) -> str:
@@ -275,6 +339,21 @@ def _key(request: Request) -> str:
     if len(key) > MAX_KEY_CHARS:
         raise Refused(f"The Idempotency-Key is longer than {MAX_KEY_CHARS} characters.")
     return "" if is_not_set(key) else key
+
+
+def _meant(operation: Operation, wanted: JsonObject) -> JsonObject:
+    """Return the operation's arguments, by its own names for them."""
+    meant = _only(wanted, operation.fields)
+    for other, name in operation.aliases:
+        if other in wanted and is_not_set(meant.get(name)):
+            meant[name] = wanted[other]
+    return meant
+
+
+def _ignored(operation: Operation, wanted: JsonObject) -> list[str]:
+    """Return the names that mean nothing here."""
+    known = {*operation.fields, *(other for other, _name in operation.aliases)}
+    return [name for name in wanted if name not in known | _EVERYWHERE]
 
 
 def _only(wanted: JsonObject, names: tuple[str, ...]) -> JsonObject:
@@ -285,58 +364,17 @@ def _set(wanted: JsonObject) -> JsonObject:
     return {name: value for name, value in wanted.items() if not is_not_set(value)}
 
 
-def _nothing_to_do(
-    names: list[str] | tuple[str, ...], operation: Operation, *, wanted: JsonObject
-) -> Response:
-    """Answer without a row: there is no conversation that it would belong to."""
-    answer = answers.not_set(
-        names,
-        number=None,
-        understood=_understood(_only(wanted, operation.fields)),
-        **dict(operation.old_when_not_set),
-    )
-    return Response(answer.body)
-
-
-def _not_set(operation: Operation, *, number: int, given: JsonObject) -> Answer:
+def _not_set(
+    operation: Operation,
+    names: Iterable[str],
+    *,
+    given: JsonObject,
+    number: int | None = None,
+) -> Answer:
     return answers.not_set(
-        given or operation.fields,
+        list(names) or operation.fields,
         number=number,
-        understood=_understood(given),
-        **dict(operation.old_when_not_set),
-    )
-
-
-def _understood(given: JsonObject) -> JsonObject:
-    return {name: cleaned(value) for name, value in given.items()}
-
-
-class _place:
-    """A place among those that callbacks may take of the process's threads.
-
-    A webhook must find a free thread within Chatwoot's 5 s, however slow Chatwoot is to
-    answer callbacks at the same time.
-    """
-
-    def __enter__(self) -> bool:
-        self._taken = _places().acquire(blocking=False)
-        return self._taken
-
-    def __exit__(self, *_exc: object) -> None:
-        if self._taken:
-            _places().release()
-
-
-@cache
-def _places() -> BoundedSemaphore:
-    return BoundedSemaphore(settings.CALLBACKS_AT_ONCE)
-
-
-def _busy() -> Response:
-    return Response(
-        answers.refusal(
-            "busy",
-            "The bridge serves as many callbacks as it can at this moment. Ask again "
-            "in some seconds.",
-        ).body
+        received=given,
+        understood={name: cleaned(value) for name, value in given.items()},
+        old=dict(operation.old_when_not_set),
     )

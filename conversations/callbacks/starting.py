@@ -49,7 +49,15 @@ def _start(
     answer = answers.of_several(steps, number=number)
     # The conversation is there, whatever became of the rest.
     status = "success" if answer.body["status"] == "success" else "partial"
-    body = {**answer.body, **started.extra, "status": status}
+    text = started.message
+    if steps:
+        text = f"{text} {answer.body['message']}"
+    body: JsonObject = {
+        **answer.body,
+        **started.extra,
+        "status": status,
+        "message": text.strip(),
+    }
     body.pop("skipped", None)
     return Answer(body=body, before=answer.before, after=answer.after)
 

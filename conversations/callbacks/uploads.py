@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from django.core.files.uploadhandler import MemoryFileUploadHandler
@@ -44,6 +45,12 @@ def of(request: Request) -> list[Upload]:
         )
         for file in found
     ]
+
+
+def described(file: Upload) -> str:
+    """Return what tells two files of the same name apart, for the request's row."""
+    digest = sha256(file.content).hexdigest()[:16]
+    return f"{file.name} ({len(file.content)} bytes, sha256 {digest})"
 
 
 class _InMemory(MemoryFileUploadHandler):

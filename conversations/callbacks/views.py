@@ -8,29 +8,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest, HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import BaseParser, FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from bridge_project.lib.database import release_connection
 from bridge_project.lib.types import JsonObject
 from conversations.callbacks import (
     addressing,
     lists,
     lookups,
     operations,
+    places,
+    refusals,
     starting,
     uploads,
 )
 from conversations.callbacks.authentication import CallbackAuthentication
-from conversations.callbacks.documentation import documented
+from conversations.callbacks.documentation import documented, operation_of
+from conversations.callbacks.errors import Refused
 from conversations.callbacks.parsers import (
     LenientJsonParser,
     as_object,
     without_unstorable,
 )
 from conversations.callbacks.serving import Operation, serve, serve_account
+from dify_api.arguments import is_not_set
 
 
 class CallbackView(APIView):
@@ -38,6 +44,33 @@ class CallbackView(APIView):
 
     authentication_classes = (CallbackAuthentication,)
     parser_classes: tuple[type[BaseParser], ...] = (FormParser, LenientJsonParser)
+
+    has_place = False
+
+    def dispatch(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Serve it in a place of its own, from before its body is read."""
+        with places.taken() as self.has_place:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Find out who calls; nothing of the body is read before."""
+        if not self.has_place:
+            raise places.refuse()
+        super().initial(request, *args, **kwargs)
+        # A body may come slowly, and connections are few.
+        release_connection()
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Keep what was refused: it is what authors and operators look for first."""
+        if isinstance(exc, Refused) and exc.code != "busy":
+            refusals.note(self.request, exc, operation=self._operation())
+        return super().handle_exception(exc)
+
+    def _operation(self) -> str:
+        method = (self.request.method or "").lower()
+        return operation_of(getattr(self, method, None))
 
     def serve(self, request: Request, operation: Operation, given: str) -> Response:
         """Answer with the arguments of the body, or of the query for a read."""
@@ -177,10 +210,18 @@ class Messages(CallbackView):
 
     @documented("send_message")
     def post(self, request: Request, conversation_id: str = "") -> Response:
+        if not _may_bring_files(request):
+            return self._send(request, conversation_id)
+        with places.taken("files") as has_place:
+            if not has_place:
+                raise places.refuse()
+            return self._send(request, conversation_id)
+
+    def _send(self, request: Request, conversation_id: str) -> Response:
         files = uploads.of(request)
         wanted = {**_query(request), **as_object(request.data)}
         if files:
-            wanted["files"] = [file.name for file in files]
+            wanted["files"] = [uploads.described(file) for file in files]
         return serve(
             request, operations.sending(files), given=conversation_id, wanted=wanted
         )
@@ -189,6 +230,14 @@ class Messages(CallbackView):
         """Let files in before the body is read."""
         uploads.allow(request._request)
         super().initial(request, *args, **kwargs)
+
+
+def _may_bring_files(request: Request) -> bool:
+    """Tell, before the body is read, whether it may be large; or names files."""
+    if request.content_type.startswith("multipart/"):
+        return True
+    data = request.data
+    return isinstance(data, dict) and not is_not_set(data.get("attachment_urls"))
 
 
 class Contact(CallbackView):

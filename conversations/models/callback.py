@@ -95,6 +95,9 @@ class Callback(models.Model):
     calls = models.JSONField(_("calls to Chatwoot"), default=list, blank=True)
     # Travels with a message that is posted, as `OutgoingMessage.mark` does.
     mark = models.UUIDField(default=uuid4, editable=False)
+    # Of a row that is being served: the same request was cut off before, and may have
+    # done its work. Not stored.
+    follows_cut_off = False
     # While it is set, a request with the same key gets this row's answer.
     once_key = models.CharField(  # noqa: DJ001 # unique, and most rows have none
         max_length=200, null=True, unique=True, editable=False, default=None
@@ -119,4 +122,4 @@ class Callback(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.operation} {self.pk}"
+        return f"{self.operation or self._meta.verbose_name} {self.pk}"

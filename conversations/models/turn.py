@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Func, JSONField, Q, Value
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Coalesce, JSONObject
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from bridge_project.lib.types import JsonObject, JsonValue
 from conversations.models.bot import Bot
 from conversations.models.conversation import Conversation
 from conversations.models.reasons import Reason
@@ -20,6 +21,13 @@ from dify_api.models import DifyApp
 
 # A worker renews its leases every 5 s; what is older belongs to a dead one.
 LEASE_S = 30
+# Where `Turn.by_flow` keeps all that was noted of a mark, the newest at the end.
+ALL_OF = {
+    "status": "statuses",
+    "assignee": "assignees",
+    "pause": "pauses",
+    "spoke": "spoken",
+}
 
 
 class _Joined(Func):
@@ -80,24 +88,39 @@ class TurnQuerySet(models.QuerySet["Turn"]):
             .update(posting_at=now, lease_expires_at=now + timedelta(seconds=LEASE_S))
         )
 
-    def note_by_flow(self, turn_id: int, **marks: str | bool) -> bool:
+    def note_by_flow(self, turn_id: int, **marks: str | bool | int) -> bool:
         """Note what the bot's own flow changes; False if the turn is over.
 
-        `status`, `assignee`, `pause`: before Chatwoot is called, so that the webhook
-        which tells of the change finds it here. `spoke`: once the customer has the
-        message. One statement, so that parallel callbacks lose nothing. `statuses`
-        keeps all that were set, since their webhooks may come late. A turn that waits
-        for another attempt counts as well: a run that was cut off goes on in Dify.
+        `status`, `assignee` (an agent's number, or true for anybody), `pause`, `spoke`:
+        before Chatwoot is called, so that the webhook which tells of the change finds
+        it here. One statement, so that parallel callbacks lose nothing. All that were
+        set are kept, since their webhooks may come late. A turn that waits for another
+        attempt counts as well: a run that was cut off goes on in Dify.
         """
         news: Func = _Joined("by_flow", Value(marks, JSONField()))
-        if "status" in marks:
-            former = Coalesce(
-                KeyTransform("statuses", "by_flow"), Value([], JSONField())
-            )
-            added = _Joined(former, Value([marks["status"]], JSONField()))
-            news = _Joined(news, JSONObject(statuses=added))
+        for name, mark in marks.items():
+            key = ALL_OF[name]
+            former = Coalesce(KeyTransform(key, "by_flow"), Value([], JSONField()))
+            added = _Joined(former, Value([mark], JSONField()))
+            news = _Joined(news, JSONObject(**{key: added}))
         calling = self.filter(pk=turn_id).filter(_may_call_back())
         return bool(calling.update(by_flow=news))
+
+    def withdraw_by_flow(self, turn_id: int, **marks: str | bool | int) -> None:
+        """Take back one note of each mark, since it surely was not done.
+
+        What was noted before or meanwhile stands again. The row is locked for it: a
+        parallel callback's note is not lost.
+        """
+        calling = self.filter(pk=turn_id).filter(_may_call_back())
+        with transaction.atomic():
+            rows = calling.select_for_update(no_key=True)
+            by_flow = rows.values_list("by_flow", flat=True).first()
+            if by_flow is None:
+                return
+            for name, mark in marks.items():
+                by_flow = _without(by_flow, name, mark)
+            self.filter(pk=turn_id).update(by_flow=by_flow)
 
     def running_turn(self, conversation_id: int) -> Turn | None:
         """Return the turn whose flow may be at work in a conversation, if any."""
@@ -180,8 +203,9 @@ class Turn(models.Model):
     # Why the run that is under way is to be given up: a `Reason`, or NEW_MESSAGE.
     interrupt = models.CharField(max_length=40, blank=True, default="", db_default="")
     # What the bot's own flow changed during the run, by callbacks: {"status": "open",
-    # "assignee": true, "pause": true, "spoke": true}. It is no human's takeover. Kept
-    # when the turn is tried again: what a failed run did is none either.
+    # "assignee": 2, "pause": true, "spoke": true}, and of each all that were noted
+    # ({"statuses": ["pending", "open"]}). It is no human's takeover. Kept when the turn
+    # is tried again: what a failed run did is none either.
     by_flow = models.JSONField(default=dict, db_default={}, blank=True, editable=False)
     # From here on the answer may have reached the customer: nothing joins any more.
     posting_at = models.DateTimeField(null=True, editable=False)
@@ -241,6 +265,20 @@ WAITING = (Turn.Status.COLLECTING, Turn.Status.RETRYING, Turn.Status.UNKNOWN)
 # A message may still join these: nothing has been asked of Dify, or in vain.
 JOINABLE = (Turn.Status.COLLECTING, Turn.Status.RETRYING)
 UNFINISHED = (*WAITING, Turn.Status.RUNNING)
+
+
+def _without(by_flow: JsonObject, name: str, mark: JsonValue) -> JsonObject:
+    """Return the marks without the newest note of just this mark."""
+    key = ALL_OF[name]
+    noted = by_flow.get(key)
+    left = [*noted] if isinstance(noted, list) else []
+    for index in reversed(range(len(left))):
+        # true is not the agent number 1
+        if type(left[index]) is type(mark) and left[index] == mark:
+            del left[index]
+            break
+    rest = {other: by_flow[other] for other in by_flow if other not in (name, key)}
+    return {**rest, name: left[-1], key: left} if left else rest
 
 
 def _may_call_back() -> Q:

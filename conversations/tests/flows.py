@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
@@ -42,6 +43,19 @@ class Flow:
             data,
             content_type="application/json",
             headers=sent,
+        )
+        self.status = response.status_code
+        self.answer = response.json()
+        return self.answer
+
+    def upload(
+        self, path: str, fields: dict[str, str], file: SimpleUploadedFile
+    ) -> dict[str, Any]:
+        """Send a form with a file, as the node's body type form-data does."""
+        response = Client(raise_request_exception=False).post(
+            f"/api/v1/{path}",
+            {**fields, "attachments": file},
+            headers={"Authorization": f"Bearer {self.token}"},
         )
         self.status = response.status_code
         self.answer = response.json()

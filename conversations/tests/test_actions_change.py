@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from bridge_project.lib.errors import UpstreamUnavailable
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import ChatwootAccount
-from conversations.actions import FIELDS, Outcome, change
+from conversations.actions import FIELDS, Outcome, change, changes, status
+from conversations.actions import state as states
 from conversations.models import Bot, Turn
 from conversations.tests.factories import make_bot, make_turn
 from conversations.tests.sandbox_chatwoot import (
@@ -379,29 +381,168 @@ def test_without_an_administrators_token_no_team_is_known(
     assert sandbox.calls() == []
 
 
-def test_notes_what_the_running_flow_does_before_it_is_done(
+EVERYTHING: JsonObject = {"status": "open", "team": "sales", "labels_add": "bot-paused"}
+NOTED = {"status": "open", "assignee": True, "pause": True}
+
+
+def running_turn(number: int, *, bot: Bot, **fields: Any) -> Turn:
+    row = mirror_of(number, bot=bot)
+    return make_turn(
+        row, bot, status=Turn.Status.RUNNING, started_at=timezone.now(), **fields
+    )
+
+
+def marks_after(turn: Turn) -> JsonObject:
+    turn.refresh_from_db()
+    names = ("status", "assignee", "pause", "spoke")
+    return {name: turn.by_flow[name] for name in names if name in turn.by_flow}
+
+
+@pytest.mark.parametrize(
+    ("fault", "noted"),
+    [
+        (None, NOTED),
+        # Surely not done: a human who does it later takes over.
+        ({"kind": "status", "status": 422, "body": "{}"}, {}),
+        ({"kind": "status", "status": 429, "body": "Retry later"}, {}),
+        # It may have been done all the same.
+        ({"kind": "status", "status": 500, "body": "{}"}, NOTED),
+        ({"kind": "drop"}, NOTED),
+        ({"kind": "drop_after"}, NOTED),
+    ],
+)
+def test_notes_what_the_running_flow_does_unless_it_surely_did_not_work(
+    sandbox: SandboxChatwoot,
+    sandbox_bot: Bot,
+    fault: dict[str, Any] | None,
+    noted: JsonObject,
+) -> None:
+    number = sandbox.start()
+    turn = running_turn(number, bot=sandbox_bot)
+    if fault is not None:
+        path = "/(toggle_status|assignments|labels)$"
+        sandbox.fault(path=path, times=100, **fault)
+
+    change(
+        target_of(
+            number,
+            bot=sandbox_bot,
+            conversation=turn.conversation,
+            turn=turn,
+            for_s=1.5,
+        ),
+        EVERYTHING,
+    )
+
+    assert marks_after(turn) == noted
+
+
+def test_a_status_that_was_never_sent_is_not_noted(
     sandbox: SandboxChatwoot, sandbox_bot: Bot
 ) -> None:
     number = sandbox.start()
-    row = mirror_of(number, bot=sandbox_bot)
-    turn = make_turn(
-        row, sandbox_bot, status=Turn.Status.RUNNING, started_at=timezone.now()
+    turn = running_turn(number, bot=sandbox_bot)
+    target = target_of(
+        number, bot=sandbox_bot, conversation=turn.conversation, turn=turn, for_s=1.0
     )
-    sandbox.fault(kind="status", status=422, path="/toggle_status$", body="{}")
+    now = states.read(target)
+    # Nobody listens there: port 1.
+    sandbox_bot.account.base_url = "http://127.0.0.1:1"
+    away = target_of(
+        number, bot=sandbox_bot, conversation=turn.conversation, turn=turn, for_s=1.0
+    )
 
-    change(
-        target_of(number, bot=sandbox_bot, conversation=row, turn=turn),
-        {"status": "open", "team": "sales", "labels_add": sandbox_bot.pause_label},
+    with pytest.raises(UpstreamUnavailable):
+        status.carry_out(status.StatusPlan(status="open"), state=now, target=away)
+
+    assert marks_after(turn) == {}
+
+
+def test_a_mark_stays_if_an_earlier_try_may_have_worked(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot
+) -> None:
+    number = sandbox.start()
+    turn = running_turn(number, bot=sandbox_bot)
+    sandbox.fault(kind="drop_after", path="/toggle_status$")
+    sandbox.fault(kind="status", status=422, body="{}", path="/toggle_status$")
+
+    (outcome,) = change(
+        target_of(number, bot=sandbox_bot, conversation=turn.conversation, turn=turn),
+        {"status": "open"},
     )
+
+    assert outcome.code == "refused_by_chatwoot"
+    assert marks_after(turn) == {"status": "open"}
+
+
+def test_a_failed_status_leaves_the_one_before_it_noted(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot
+) -> None:
+    number = sandbox.start()
+    turn = running_turn(number, bot=sandbox_bot)
+    target = target_of(
+        number, bot=sandbox_bot, conversation=turn.conversation, turn=turn
+    )
+    change(target, {"status": "open"})
+    sandbox.fault(kind="status", status=422, body="{}", path="/toggle_status$")
+
+    change(target, {"status": "resolved"})
 
     turn.refresh_from_db()
-    by_flow = turn.by_flow
-    assert (by_flow["status"], by_flow["assignee"], by_flow["pause"]) == (
-        "open",
-        True,
-        True,
+    assert turn.by_flow == {"status": "open", "statuses": ["open"]}
+
+
+def test_a_status_that_a_human_has_set_is_not_the_flows(
+    sandbox: SandboxChatwoot, db: None
+) -> None:
+    """By the mirror: the team makes the bot's reads fail."""
+    bot = make_bot(make_sandbox_account(sandbox, admin_token=""))
+    number = sandbox.start()
+    sandbox.control("POST", f"/conversations/{number}/team", {"team_id": 1})
+    row = mirror_of(number, bot=bot, status="open")
+    turn = make_turn(row, bot, status=Turn.Status.RUNNING, started_at=timezone.now())
+
+    (outcome,) = change(
+        target_of(number, bot=bot, conversation=row, turn=turn), {"status": "open"}
     )
-    assert sandbox.state(number)["status"] == "pending"
+
+    assert outcome.result == "applied"
+    assert marks_after(turn) == {}
+
+
+def test_the_agent_whom_the_flow_chose_is_noted_by_number(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot
+) -> None:
+    number = sandbox.start()
+    turn = running_turn(number, bot=sandbox_bot)
+    target = target_of(
+        number, bot=sandbox_bot, conversation=turn.conversation, turn=turn
+    )
+
+    change(target, {"team": "sales"})
+    (outcome,) = change(target, {"assignee": "Jonas"})
+    assert marks_after(turn)["assignee"] == outcome.extra["assignee_id"]
+    change(target, {"assignee": "clear"})
+
+    assert marks_after(turn) == {"assignee": 0}
+
+
+@pytest.mark.parametrize(("old_after_s", "reads"), [(60.0, 1), (-1.0, 2)])
+def test_looks_again_before_the_status_if_the_rest_took_long(
+    sandbox: SandboxChatwoot,
+    sandbox_bot: Bot,
+    monkeypatch: pytest.MonkeyPatch,
+    old_after_s: float,
+    reads: int,
+) -> None:
+    monkeypatch.setattr(changes, "OLD_AFTER_S", old_after_s)
+    number = sandbox.start()
+
+    change(target_of(number, bot=sandbox_bot), {"labels_add": "vip", "status": "open"})
+
+    calls = sandbox.calls()
+    assert calls.count(f"GET /conversations/{number}") == reads
+    assert calls[-1] == f"POST /conversations/{number}/toggle_status"
 
 
 def test_an_agent_is_assigned_again_after_the_team_has_changed(

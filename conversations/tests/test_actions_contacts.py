@@ -89,8 +89,58 @@ def test_writes_what_is_valid_of_a_contact(
     outcome = update_contact(target, {"email": "nobody", "identifier": "crm-5"})
 
     assert (outcome.result, outcome.code) == ("applied", "bad_value")
-    assert outcome.extra["refused"] == {"email": "“nobody” is no e-mail address."}
+    sentence = "email: “nobody” is no e-mail address."
+    assert outcome.message == sentence
+    assert outcome.extra["refused"] == {"email": sentence}
     assert read_contact(target)["identifier"] == "crm-5"
+
+
+def test_tells_what_was_done_when_the_second_call_fails(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot
+) -> None:
+    number = sandbox.start(name="Misty", contact_attributes={"old": 1})
+    target = target_of(number, bot=sandbox_bot, for_s=3.0)
+    sandbox.fault(
+        kind="status", status=503, times=1000, path="/destroy_custom_attributes$"
+    )
+
+    outcome = update_contact(
+        target, {"name": "Misty Harbor", "custom_attributes_remove": "old"}
+    )
+
+    assert (outcome.result, outcome.code) == ("applied", "chatwoot_unavailable")
+    assert outcome.before == {"name": "Misty", "custom_attributes": {"old": 1}}
+    assert outcome.after == {"name": "Misty Harbor", "custom_attributes": {"old": 1}}
+    refused = outcome.extra["refused"]
+    assert isinstance(refused, dict)
+    assert list(refused) == ["custom_attributes_remove"]
+    assert outcome.message.startswith("custom_attributes_remove: Chatwoot cannot")
+
+
+def test_nothing_was_done_when_the_only_call_fails(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot
+) -> None:
+    number = sandbox.start(contact_attributes={"old": 1})
+    target = target_of(number, bot=sandbox_bot)
+    sandbox.fault(kind="status", status=422, path="/destroy_custom_attributes$")
+
+    outcome = update_contact(target, {"custom_attributes_remove": "old"})
+
+    assert (outcome.result, outcome.code) == ("refused", "refused_by_chatwoot")
+
+
+def test_what_is_refused_of_a_contact_that_stays_as_it_is(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot
+) -> None:
+    target = target_of(sandbox.start(name="Misty"), bot=sandbox_bot)
+
+    outcome = update_contact(
+        target, {"name": "Misty", "custom_attributes": {"customer_tier": "bronze"}}
+    )
+
+    assert (outcome.result, outcome.code) == ("refused", "bad_value")
+    assert outcome.possible == ("gold", "silver")
+    assert outcome.extra["refused"] == {"customer_tier": outcome.message}
 
 
 def test_shows_why_chatwoot_takes_no_second_contact_with_an_address(

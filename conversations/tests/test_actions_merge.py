@@ -44,7 +44,7 @@ def test_fifty_callbacks_at_once_lose_nothing(
     def merge(index: int) -> list[Outcome]:
         try:
             return change(
-                target_of(number, bot=Bot.objects.get(pk=bot.pk), for_s=60.0),
+                target_of(number, bot=Bot.objects.get(pk=bot.pk), for_s=45.0),
                 {
                     "custom_attributes": {f"key_{index}": f"value {index}"},
                     "labels_add": [f"label-{index}"],
@@ -62,6 +62,33 @@ def test_fifty_callbacks_at_once_lose_nothing(
     assert state["custom_attributes"] == {"language": "de"} | wanted
     assert sorted(state["labels"]) == sorted(f"label-{i}" for i in range(50))
     assert not ActionLock.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fifty_callbacks_at_a_slow_chatwoot_all_get_their_turn(
+    sandbox: SandboxChatwoot,
+) -> None:
+    """With the time that a callback has, and 0.3 s for each of its two calls."""
+    bot = make_bot(make_sandbox_account(sandbox))
+    number = sandbox.start()
+    path = f"/conversations/{number}"
+    sandbox.fault(kind="delay", delay_s=0.3, times=1000, method="*", path=path)
+
+    def merge(index: int) -> list[Outcome]:
+        try:
+            return change(
+                target_of(number, bot=Bot.objects.get(pk=bot.pk), for_s=45.0),
+                {"custom_attributes": {f"key_{index}": "x"}},
+            )
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(max_workers=50) as pool:
+        outcomes = [row for rows in pool.map(merge, range(50)) for row in rows]
+
+    assert {outcome.code or outcome.result for outcome in outcomes} == {"applied"}
+    wanted = {f"key_{index}": "x" for index in range(50)}
+    assert sandbox.state(number)["custom_attributes"] == wanted
 
 
 def test_is_busy_while_another_process_has_the_lock(

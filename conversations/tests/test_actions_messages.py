@@ -291,7 +291,7 @@ def file_server() -> Iterator[str]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = self.path.startswith("/files/")
+            found = "gone" not in self.path
             self.send_response(200 if found else 404)
             self.send_header("Content-Length", "4")
             self.end_headers()
@@ -358,7 +358,7 @@ def test_says_which_file_is_missing_without_its_key(
 
     outcome = send_message(
         target_of(sandbox.start(), bot=sandbox_bot),
-        {"attachment_urls": f"{file_server}/gone.pdf?key=hidden"},
+        {"attachment_urls": f"{file_server}/files/gone.pdf?key=hidden"},
     )
 
     assert (outcome.result, outcome.code) == ("refused", "bad_value")
@@ -442,3 +442,19 @@ def test_another_mark_is_another_message(
 
     assert (outcome.result, outcome.code) == ("failed", "outcome_unknown")
     assert sandbox.public_messages(number) == ["Same"]
+
+
+def test_a_file_of_a_type_that_chatwoot_does_not_take_is_a_bad_value(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot
+) -> None:
+    number = sandbox.start()
+
+    outcome = send_message(
+        target_of(number, bot=sandbox_bot),
+        {"content": "Look"},
+        files=[Upload(name="a.html", content_type="text/html", content=b"<p>")],
+    )
+
+    assert (outcome.result, outcome.code) == ("refused", "bad_value")
+    assert "file type not supported" in outcome.message
+    assert sandbox.public_messages(number) == []

@@ -58,6 +58,7 @@ def test_starts_one_with_all_that_was_wanted(
     extra = outcomes[0].extra
     number = extra["conversation_id"]
     assert isinstance(number, int)
+    assert outcomes[0].message == f"Conversation {number} was started."
     assert extra["contact_created"] is True
     assert extra["url"] == sandbox_bot.account.conversation_url(number)
     state = sandbox.state(number)
@@ -129,6 +130,37 @@ def test_a_bot_starts_none_in_other_bots_inboxes(
 
     assert (refused.code, refused.possible) == ("not_this_bots_inbox", ("API",))
     assert (done.result, done.extra["inbox_id"]) == ("applied", API)
+
+
+@pytest.mark.parametrize(
+    ("said", "results"),
+    [
+        ({}, []),
+        ({"message": "None"}, ["skipped"]),
+        ({"message": "x" * 150_001}, ["refused"]),
+    ],
+)
+def test_says_that_nothing_was_said(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot, said: Any, results: list[str]
+) -> None:
+    first, *others = started(sandbox_bot, inbox=API, contact_name="A", **said)
+
+    number = first.extra["conversation_id"]
+    assert first.message == f"Conversation {number} was started; no message was sent."
+    assert [outcome.result for outcome in others] == results
+
+
+def test_does_not_say_that_nothing_was_said_if_nobody_knows(
+    sandbox: SandboxChatwoot, sandbox_bot: Bot
+) -> None:
+    sandbox.fault(kind="drop_after", times=1)
+    sandbox.fault(kind="status", status=503, times=99, method="GET")
+
+    first, message = started(sandbox_bot, inbox=API, contact_name="A", message="Hi")
+
+    assert message.code == "outcome_unknown"
+    number = first.extra["conversation_id"]
+    assert first.message == f"Conversation {number} was started."
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "status_after"])

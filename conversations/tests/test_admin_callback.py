@@ -14,20 +14,36 @@ from django.utils import timezone
 
 from bridge_project.lib.admin_base import admin_url, badge
 from bridge_project.lib.types import JsonObject, JsonValue
-from conversations.admin.callback_words import (
-    ENDINGS,
-    OPERATIONS,
+from conversations.admin.base import callback_badge
+from conversations.admin.callback_changes import (
     Change,
     arguments,
     changes,
-    operation_words,
     readable,
 )
+from conversations.admin.callback_words import ENDINGS, OPERATIONS, operation_words
 from conversations.models import Bot, Callback
 from conversations.tests.admin_rows import make_turns_with_everything
 from conversations.tests.factories import make_bot, make_callback, make_conversation
 
 LIST = "admin:conversations_callback_changelist"
+STARTED: dict[str, JsonValue] = {
+    "operation": "start_conversation",
+    "before": {"message": None},
+    "after": {"message": "Hello"},
+    "answer": {"status": "success", "conversation_id": 88, "contact_id": 5},
+}
+CUT_OFF: dict[str, JsonValue] = {
+    "status": "error",
+    "code": "outcome_unknown",
+    "before": {},
+    "after": {},
+    "message": "",
+    "answer": {},
+    "http_status": None,
+    "calls": [],
+    "duration_ms": None,
+}
 
 
 def test_every_ending_is_explained() -> None:
@@ -273,7 +289,9 @@ def test_the_page_opens_without_anything_that_hangs_on_it(admin_client: Client) 
 
     text = admin_client.get(admin_url(callback)).content.decode()
 
-    assert "Chatwoot was not called." in text
+    # It is being served still, or was cut off.
+    assert "No calls were noted." in text
+    assert "It is not known." in text
     assert "It passed no arguments." in text
     assert "A flow of the bot “(deleted)” called" in text
 
@@ -298,14 +316,187 @@ def test_the_page_of_the_turn_shows_its_callbacks_between_runs_and_posts(
 
 @pytest.mark.django_db
 def test_a_list_of_long_answers_is_read_without_them(admin_client: Client) -> None:
-    make_callback(make_bot(), answer={"long": "x"}, code="unknown_team")
+    make_callback(
+        make_bot(), answer={"messages": ["x"], "result": "applied"}, code="unknown_team"
+    )
 
-    with CaptureQueriesContext(connection) as queries:
+    response = admin_client.get(reverse(LIST))
+
+    (row,) = response.context["cl"].result_list
+    assert {"answer", "calls"} <= row.get_deferred_fields()
+    assert row.answer_in_short == {
+        "result": "applied",
+        "fields": None,
+        "conversation_id": None,
+    }
+
+
+@pytest.mark.django_db
+def test_a_list_of_many_kinds_costs_the_same_as_of_one(admin_client: Client) -> None:
+    bot = make_bot()
+    make_callback(bot, conversation=make_conversation(bot))
+    costs = []
+    for more in ({}, {"operation": "", "answer": {}}, STARTED, CUT_OFF):
+        make_callback(bot, **more)
         admin_client.get(reverse(LIST))
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(reverse(LIST))
+        costs.append(len(queries))
 
-    listed = [q["sql"] for q in queries if '"code"' in q["sql"]]
-    assert listed != []
-    assert not [sql for sql in listed if '"answer"' in sql]
+    assert costs == costs[:1] * 4
+
+
+@pytest.mark.django_db
+def test_what_a_flow_started_is_linked_and_found(admin_client: Client) -> None:
+    bot = make_bot()
+    callback = make_callback(bot, **STARTED)
+    url = bot.account.conversation_url(88)
+
+    found = admin_client.get(f"{reverse(LIST)}?q=88")
+    page = admin_client.get(admin_url(callback))
+
+    assert found.context["cl"].result_count == 1
+    text = found.content.decode()
+    assert f'href="{url}"' in text
+    assert "#88" in text
+    assert "started #88; “Hello”" in text
+    assert page.context["conversation_link"] == "#88"
+    assert f'href="{url}"' in page.context["chatwoot_link"]
+
+    # Chatwoot has told of it since.
+    conversation = make_conversation(bot, chatwoot_conversation_id=88)
+    page = admin_client.get(admin_url(callback))
+    assert admin_url(conversation) in page.context["conversation_link"]
+    assert f'href="{url}"' in page.context["chatwoot_link"]
+
+
+@pytest.mark.django_db
+def test_a_number_that_chatwoot_does_not_know_is_no_link(admin_client: Client) -> None:
+    bot = make_bot()
+    callback = make_callback(
+        bot,
+        status="error",
+        code="conversation_not_found",
+        answer={"status": "error", "conversation_id": 99},
+    )
+
+    text = admin_client.get(f"{reverse(LIST)}?q=99").content.decode()
+    page = admin_client.get(admin_url(callback))
+
+    assert "#99" in text
+    assert bot.account.conversation_url(99) not in text
+    assert page.context["conversation_link"] == "#99"
+    assert page.context["chatwoot_link"] == "–"
+
+
+@pytest.mark.django_db
+def test_the_page_says_that_it_was_so_already(admin_client: Client) -> None:
+    callback = make_callback(
+        make_bot(),
+        operation="set_status",
+        before={"status": "open"},
+        after={"status": "open"},
+        answer={"status": "success", "result": "unchanged"},
+    )
+
+    page = admin_client.get(admin_url(callback))
+
+    assert "It was so already; nothing was changed." in page.context["sentences"]
+    assert "It was done." not in page.context["sentences"]
+    assert "open (unchanged)" in page.content.decode()
+
+
+@pytest.mark.django_db
+def test_what_was_refused_before_it_began_is_shown(admin_client: Client) -> None:
+    callback = make_callback(
+        make_bot(),
+        operation="",
+        arguments={},
+        before={},
+        after={},
+        status="error",
+        code="malformed",
+        message="The body is no JSON.",
+        answer={},
+        http_status=400,
+        calls=[],
+        duration_ms=0,
+    )
+
+    listed = admin_client.get(reverse(LIST)).content.decode()
+    page = admin_client.get(admin_url(callback))
+
+    assert "The body is no JSON." in listed
+    assert f'href="{admin_url(callback)}' in listed
+    text = page.content.decode()
+    assert page.context["view"].what == "–"
+    assert page.context["sentences"][1].startswith(
+        "It was refused before anything began"
+    )
+    assert "Its arguments were not kept." in text
+    assert "It passed no arguments." not in text
+    assert "<code></code>" not in text
+    assert "<dd>400</dd>" in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"code": "outcome_unknown"}, "The process was stopped while it served"),
+        ({"code": "internal_error"}, "A fault of the bridge itself ended it"),
+        # Chatwoot gave no answer; the flow was told so.
+        ({"code": "outcome_unknown", "http_status": 200}, "It was not done."),
+    ],
+)
+def test_the_page_says_what_broke_a_request_off(
+    admin_client: Client, *, more: dict[str, JsonValue], words: str
+) -> None:
+    told = {"answer": {"status": "error"}} if "http_status" in more else {}
+    callback = make_callback(make_bot(), **{**CUT_OFF, **told, **more})
+
+    sentences = admin_client.get(admin_url(callback)).context["sentences"]
+
+    assert sentences[1].startswith(words)
+
+
+@pytest.mark.django_db
+def test_a_refusal_without_calls_says_so(admin_client: Client) -> None:
+    told: JsonObject = {"status": "error", "code": "bad_value"}
+    callback = make_callback(
+        make_bot(), status="error", code="bad_value", after={}, before={}, answer=told
+    )
+    Callback.objects.update(calls=[])
+
+    text = admin_client.get(admin_url(callback)).content.decode()
+
+    assert "Chatwoot was not called." in text
+    assert "Nothing." in text
+
+
+def test_what_was_cut_off_is_no_refusal() -> None:
+    assert callback_badge(Callback(**CUT_OFF)) == badge("cut off", tone="warn")
+    told = Callback(**{**CUT_OFF, "http_status": 200})
+    assert callback_badge(told) == badge("refused", tone="bad")
+
+
+@pytest.mark.django_db
+def test_the_page_of_the_conversation_shows_its_latest_callbacks(
+    admin_client: Client,
+) -> None:
+    bot = make_bot()
+    conversation = make_conversation(bot)
+    rows = [make_callback(bot, conversation=conversation) for _number in range(11)]
+    make_callback(bot)
+
+    page = admin_client.get(admin_url(conversation))
+
+    shown = [view.callback for view in page.context["callbacks"]]
+    assert shown == rows[:0:-1]
+    text = page.content.decode()
+    assert "team Sales → Billing" in text
+    assert admin_url(rows[-1]) in text
+    assert page.context["all_callbacks"] in text
 
 
 @pytest.mark.django_db

@@ -81,14 +81,66 @@ def by_flow(turn: Turn) -> JsonObject:
 def test_marks_are_joined_and_all_statuses_kept(running: Turn) -> None:
     assert Turn.objects.note_by_flow(running.pk, status="open")
     assert Turn.objects.note_by_flow(running.pk, assignee=True)
+    assert Turn.objects.note_by_flow(running.pk, assignee=2)
     assert Turn.objects.note_by_flow(running.pk, status="pending", pause=True)
 
     assert by_flow(running) == {
         "status": "pending",
         "statuses": ["open", "pending"],
-        "assignee": True,
+        "assignee": 2,
+        "assignees": [True, 2],
         "pause": True,
+        "pauses": [True],
     }
+
+
+def test_a_withdrawn_mark_leaves_those_of_others(running: Turn) -> None:
+    for mark in ("open", "pending", "open"):
+        Turn.objects.note_by_flow(running.pk, status=mark)
+    for agent in (1, True, 2):
+        Turn.objects.note_by_flow(running.pk, assignee=agent)
+    Turn.objects.note_by_flow(running.pk, pause=True)
+
+    Turn.objects.withdraw_by_flow(running.pk, status="open", pause=True)
+    Turn.objects.withdraw_by_flow(running.pk, assignee=1)
+
+    assert by_flow(running) == {
+        "status": "pending",
+        "statuses": ["open", "pending"],
+        "assignee": 2,
+        "assignees": [True, 2],
+    }
+    Turn.objects.withdraw_by_flow(running.pk, assignee=2)
+    assert by_flow(running)["assignee"] is True
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_withdrawals_lose_no_mark() -> None:
+    bot = make_bot()
+    turn = make_turn(
+        make_conversation(bot), bot, status="running", started_at=timezone.now()
+    )
+    Turn.objects.note_by_flow(turn.pk, status="pending")
+    ready = Barrier(6)
+
+    def act(index: int) -> None:
+        ready.wait(10)
+        Turn.objects.note_by_flow(turn.pk, status="open", assignee=index)
+        if index % 2:
+            Turn.objects.withdraw_by_flow(turn.pk, status="open", assignee=index)
+        connections.close_all()
+
+    threads = [Thread(target=act, args=(index,)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    noted = by_flow(turn)
+    assert noted["statuses"] == ["pending", "open", "open", "open"]
+    assignees = noted["assignees"]
+    assert isinstance(assignees, list)
+    assert sorted(map(int, map(str, assignees))) == [0, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +201,8 @@ def test_parallel_callbacks_lose_no_mark() -> None:
         thread.join(10)
 
     noted = by_flow(turn)
+    for former in ("assignees", "pauses", "spoken"):
+        assert noted.pop(former) == [True]
     statuses = noted.pop("statuses")
     assert isinstance(statuses, list)
     assert sorted(map(str, statuses)) == ["s0", "s1", "s2", "s3"]
@@ -181,6 +235,9 @@ REPLIED = (
         ({"status": "resolved"}, OPENED, "status_not_allowed"),
         ({"status": "open"}, REPLIED, "human_has_taken_over"),
         ({"assignee": True}, ASSIGNED, ""),
+        # The sample's agent is number 21.
+        ({"assignee": 21}, ASSIGNED, ""),
+        ({"assignee": 22}, ASSIGNED, "human_is_assigned"),
         ({"status": "open"}, ASSIGNED, "human_is_assigned"),
         ({"pause": True}, LABELLED, ""),
         ({"assignee": True}, LABELLED, "paused"),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.db.models import F
 from pytest_django import Settings
 
+from conversations.callbacks import places
 from conversations.models import Bot, Callback, Conversation
 from conversations.tests import flows
 from conversations.tests.sandbox_chatwoot import SandboxChatwoot
@@ -196,22 +200,132 @@ def test_repeats_at_the_same_time_are_sent_once(
     assert sum("repeated" in answer for answer in answers) == 7
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.fixture
+def few_places(settings: Settings) -> Iterator[None]:
+    settings.CALLBACKS_AT_ONCE = 1
+    places._places.cache_clear()
+    yield
+    places._places.cache_clear()
+
+
 def test_more_callbacks_than_places_are_told_to_wait(
-    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation, settings: Settings
+    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation, few_places: None
 ) -> None:
     """Webhooks must find a thread, however many callbacks wait for Chatwoot."""
-    from conversations.callbacks import serving
-
-    settings.CALLBACKS_AT_ONCE = 1
-    serving._places.cache_clear()
-    try:
-        flow = flows.with_conversation_token(conversation, bot=bot)
-        with serving._place() as has_place:
-            assert has_place
-            flow.post("toggle-status/current", {"status": "open"})
-        assert (flow.status, flow.answer["code"]) == (200, "busy")
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    with places.taken() as has_place:
+        assert has_place
         flow.post("toggle-status/current", {"status": "open"})
-        assert flow.answer["status"] == "success"
-    finally:
-        serving._places.cache_clear()
+    assert (flow.status, flow.answer["code"]) == (200, "busy")
+    flow.post("toggle-status/current", {"status": "open"})
+    assert flow.answer["status"] == "success"
+
+
+@pytest.mark.parametrize("kind", ["bot token", "conversation tokens"])
+def test_a_key_counts_within_its_conversation(
+    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation, kind: str
+) -> None:
+    """Flows use constant keys, such as “handover”."""
+    other = sandbox.known_conversation(bot)
+    for row in (conversation, other):
+        flow = flows.with_bot_token(bot)
+        if kind == "conversation tokens":
+            flow = flows.with_conversation_token(row, bot=bot)
+        number = row.chatwoot_conversation_id
+        flow.post(
+            f"assign-team/{number}", {"team": "support"}, Idempotency_Key="handover"
+        )
+        assert flow.answer["conversation_id"] == number
+        assert "repeated" not in flow.answer
+        assert sandbox.conversation(number)["meta"]["team"]["name"] == "support"
+
+
+def test_a_partial_answer_that_failed_for_a_moment_is_tried_again(
+    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation
+) -> None:
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    number = conversation.chatwoot_conversation_id
+    sandbox.control(
+        "POST",
+        "/faults",
+        {"kind": "status", "path": "/toggle_status$", "times": 50, "status": 503},
+    )
+    wish = {"priority": "high", "status": "open"}
+    flow.patch("conversations/current", wish, Idempotency_Key="k")
+    assert flow.answer["status"] == "partial"
+    assert flow.answer["fields"]["status"]["code"] == "chatwoot_unavailable"
+    sandbox.control("DELETE", "/faults")
+    flow.patch("conversations/current", wish, Idempotency_Key="k")
+    assert flow.answer["status"] == "success"
+    assert "repeated" not in flow.answer
+    assert sandbox.conversation(number)["status"] == "open"
+
+
+def cut_off(row: Callback) -> None:
+    """The process was killed after its call to Chatwoot, and a while ago."""
+    Callback.objects.filter(pk=row.pk).update(
+        status=Callback.Status.RUNNING, duration_ms=None, answer={}
+    )
+    age(row, 100)
+
+
+def test_a_message_that_a_killed_process_sent_is_not_sent_again(
+    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation
+) -> None:
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    path, body = "conversations/current/messages", {"content": "Paid"}
+    first = flow.post(path, body, Idempotency_Key="pay")
+    cut_off(flows.last_callback())
+    flow.post(path, body, Idempotency_Key="pay")
+    assert flow.answer["status"] == "success"
+    assert flow.answer["message_id"] == first["message_id"]
+    assert said(sandbox, conversation) == ["Paid"]
+
+
+def test_a_message_that_a_killed_process_did_not_send_is_sent(
+    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation
+) -> None:
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    path, body = "conversations/current/messages", {"content": "Paid"}
+    flow.post(path, body, Idempotency_Key="pay")
+    row = flows.last_callback()
+    cut_off(row)
+    Callback.objects.filter(pk=row.pk).update(mark=uuid4())
+    flow.post(path, body, Idempotency_Key="pay")
+    assert flow.answer["status"] == "success"
+    assert said(sandbox, conversation) == ["Paid", "Paid"]
+
+
+def test_the_rest_of_a_change_that_was_cut_off_is_done_without_the_note(
+    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation
+) -> None:
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    wish = {"note": "Call back", "status": "open"}
+    flow.patch("conversations/current", wish, Idempotency_Key="k")
+    cut_off(flows.last_callback())
+    number = conversation.chatwoot_conversation_id
+    path = f"/conversations/{number}/toggle_status"
+    sandbox.api("POST", path, {"status": "pending"})
+    flow.patch("conversations/current", wish, Idempotency_Key="k")
+    assert sandbox.conversation(number)["status"] == "open"
+    assert said(sandbox, conversation) == ["Call back"]
+
+
+def test_two_files_of_one_name_are_two_messages(
+    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation
+) -> None:
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    for content in (b"one", b"two!!", b"one"):
+        flow.upload(
+            "conversations/current/messages",
+            {"content": "Here"},
+            SimpleUploadedFile("scan.pdf", content, "application/pdf"),
+        )
+        assert flow.answer["status"] == "success", flow.answer
+    assert said(sandbox, conversation) == ["Here", "Here"]
+    files = [
+        message["attachments"]
+        for message in sandbox.messages(conversation.chatwoot_conversation_id)
+        if message.get("attachments")
+    ]
+    assert len(files) == 2

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 import responses
+from django.db import connection
+from django.test import Client
 
-from conversations.models import Bot, Callback, Conversation, Turn
+from bridge_project.lib.types import JsonObject
+from conversations import conversation_tokens
+from conversations.models import (
+    Bot,
+    Callback,
+    Conversation,
+    DifyConversation,
+    Turn,
+)
 from conversations.tests import flows
 from conversations.tests.conftest import CONVERSATION_URL, Platforms
-from conversations.tests.factories import make_bot, make_conversation
+from conversations.tests.factories import (
+    app_of,
+    make_account,
+    make_bot,
+    make_conversation,
+)
 from conversations.tests.flows import Flow
 from conversations.tests.sandbox_chatwoot import SandboxChatwoot
 
@@ -258,3 +275,175 @@ def test_another_bot_of_the_same_account_does_not_see_a_foreign_conversation(
     flow = flows.with_bot_token(second)
     flow.get("conversations/133")
     assert (flow.status, flow.answer["code"]) == (403, "not_this_bots_inbox")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("update-custom-attributes/current", b'{"custom_attributes": {"x": 1e999}}'),
+        ("conversations/current/typing", b'{"typing": 1e999}'),
+        ("toggle-status/current", b'{"snoozed_until": -1e999}'),
+    ],
+)
+def test_numbers_without_end_are_nothing(
+    flow: Flow, platforms: Platforms, path: str, body: bytes
+) -> None:
+    flow.post(path, body)
+    assert (flow.status, flow.answer.get("skipped")) == (200, True)
+
+
+def test_a_dify_id_with_nul_is_unknown(flow: Flow, bot: Bot) -> None:
+    flows.with_bot_token(bot)
+    asking = flows.with_bot_token(bot)
+    asking.get("conversations/dify/a%00b")
+    assert (asking.status, asking.answer["code"]) == (200, "conversation_not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "ignored", "meant"),
+    [
+        ("toggle-status/current", {"staus": "open"}, "staus", "status"),
+        ("conversations/current", {"priorty": "low"}, "priorty", "priority"),
+    ],
+)
+def test_misspelt_arguments_are_named(
+    flow: Flow,
+    platforms: Platforms,
+    path: str,
+    body: JsonObject,
+    ignored: str,
+    meant: str,
+) -> None:
+    flow.call("PATCH" if path.startswith("conv") else "POST", path, body)
+    assert flow.answer["ignored"] == [ignored]
+    assert f"Did you mean “{meant}”?" in flow.answer["message"]
+
+
+def test_near_names_are_understood(sandbox: SandboxChatwoot) -> None:
+    bot = sandbox.bot()
+    conversation = sandbox.known_conversation(bot)
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    assert flow.post("assign-team/current", {"team_id": 1})["team"] == "support"
+    flow.post("conversations/current/messages", {"message": "Hello"})
+    assert flow.answer["status"] == "success"
+    assert "ignored" not in flow.answer
+
+
+def test_what_was_partly_refused_is_partial(sandbox: SandboxChatwoot) -> None:
+    bot = sandbox.bot()
+    conversation = sandbox.known_conversation(bot)
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    wish = {"topic": "Weather", "order_number": "A-1"}
+    flow.post("update-custom-attributes/current", wish)
+    assert flow.answer["status"] == "partial"
+    assert "Return" in flow.answer["refused"]["topic"]
+    assert "topic" in flow.answer["message"]
+    flow.patch(
+        "conversations/current", {"custom_attributes": {**wish, "language": "de"}}
+    )
+    assert flow.answer["status"] == "partial"
+    number = conversation.chatwoot_conversation_id
+    shown = sandbox.conversation(number)["custom_attributes"]
+    assert shown == {"order_number": "A-1", "language": "de"}
+
+
+def test_refusals_before_the_begin_are_kept(
+    bot: Bot, conversation: Conversation, flow: Flow, platforms: Platforms
+) -> None:
+    flow.post("toggle-status/999", {"status": "open", "note": "somebody else's"})
+    row = flows.last_callback()
+    assert (row.status, row.code) == (Callback.Status.ERROR, "other_conversation")
+    assert (row.operation, row.http_status) == ("set_status", 403)
+    assert (row.bot, row.conversation, row.arguments) == (bot, conversation, {})
+    flow.post("toggle-status/current", b"{")
+    assert flows.last_callback().code == "malformed"
+
+
+class _SlowBody(BytesIO):
+    """Notes whether a connection to PostgreSQL is held while the body comes in."""
+
+    held: bool | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.held = connection.connection is not None
+        return super().read(size)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_holds_a_connection_while_a_body_comes_in() -> None:
+    """Ten slow senders would take them all, and webhooks would get 500."""
+    bot = make_bot()
+    token = conversation_tokens.make(make_conversation(bot), bot=bot, turn=None)
+    body = _SlowBody(b'{"status": "None"}')
+    response = Client().generic(
+        "POST",
+        "/api/v1/toggle-status/current",
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}"},
+        **{"wsgi.input": body, "CONTENT_LENGTH": "18"},  # type: ignore[arg-type]
+    )
+    assert response.status_code == 200
+    assert body.held is False
+
+
+def test_a_late_call_of_another_run_does_not_answer_this_one(
+    bot: Bot, conversation: Conversation, platforms: Platforms
+) -> None:
+    earlier = flows.make_running_turn(conversation, bot)
+    token = conversation_tokens.make(conversation, bot=bot, turn=earlier)
+    Turn.objects.filter(pk=earlier.pk).update(status=Turn.Status.ANSWERED)
+    turn = flows.make_running_turn(conversation, bot)
+    late = Flow(token)
+    late.post("conversations/current/messages", {"content": "late words"})
+    assert late.answer["status"] == "success", late.answer
+    turn.refresh_from_db()
+    assert "spoke" not in turn.by_flow
+
+
+def test_a_dify_conversation_of_another_account_is_not_found(
+    bot: Bot, conversation: Conversation
+) -> None:
+    stranger = make_bot(make_account(account_id=7))
+    theirs = make_conversation(stranger, chatwoot_conversation_id=133)
+    DifyConversation.objects.create(
+        conversation=theirs,
+        app=app_of(stranger),
+        dify_conversation_id="theirs",
+        dify_user="u",
+    )
+    flow = flows.with_bot_token(bot)
+    flow.get("conversations/dify/theirs")
+    assert flow.answer["code"] == "conversation_not_found"
+
+
+def test_a_single_failure_does_not_hide_an_unknown_conversation(
+    bot: Bot, platforms: Platforms
+) -> None:
+    platforms.wire.remove(responses.GET, CONVERSATION_URL)
+    platforms.wire.get(CONVERSATION_URL, status=503)
+    shown = {"id": 133, "inbox_id": 11, "status": "pending", "meta": {}}
+    platforms.wire.get(CONVERSATION_URL, json=shown)
+    flow = flows.with_bot_token(bot)
+    flow.post("toggle-status/133", {"status": "open"})
+    assert flow.answer["status"] == "success"
+
+
+def test_a_conversation_that_no_token_may_read_can_be_opened(
+    sandbox: SandboxChatwoot,
+) -> None:
+    """A bot's own read fails once a team is set (reference/chatwoot.md 5.1)."""
+    bot = make_bot(sandbox.account(admin_token=""))
+    number = sandbox.start()
+    sandbox.api("POST", f"/conversations/{number}/assignments", {"team_id": 1})
+    flow = flows.with_bot_token(bot)
+    flow.post(f"toggle-status/{number}", {"status": "open"})
+    assert flow.answer["status"] == "success", flow.answer
+    assert sandbox.conversation(number)["status"] == "open"
+
+
+def test_what_was_refused_of_a_stranger_is_not_kept(bot: Bot, wire: object) -> None:
+    """Erasing a contact could not find the row."""
+    flow = flows.with_bot_token(bot)
+    flow.post("conversations", {"contact_email": "anna@example.com", "message": "Hi"})
+    assert flow.answer["status"] == "error"
+    assert "anna" not in repr(Callback.objects.values().get())

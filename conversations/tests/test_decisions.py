@@ -423,6 +423,52 @@ def test_what_the_flow_did_takes_nothing_from_its_turn(
 
 
 @pytest.mark.parametrize(
+    ("by_flow", "agent_id", "fresh", "by_webhook"),
+    [
+        ({"assignee": 2, "assignees": [2]}, 2, None, None),
+        (
+            {"assignee": 2, "assignees": [2]},
+            3,
+            "human_is_assigned",
+            "human_is_assigned",
+        ),
+        # Given to another since; then to nobody: whoever has it now took it.
+        ({"assignee": 3, "assignees": [2, 3]}, 2, "human_is_assigned", None),
+        ({"assignee": 0, "assignees": [2, 0]}, 2, "human_is_assigned", None),
+        # A team brings whom it likes, and true is not the agent number 1.
+        ({"assignee": True, "assignees": [True]}, 7, None, None),
+        (
+            {"assignee": 1, "assignees": [1]},
+            7,
+            "human_is_assigned",
+            "human_is_assigned",
+        ),
+        ({}, 7, "human_is_assigned", "human_is_assigned"),
+    ],
+)
+def test_only_the_agent_whom_the_flow_chose_is_no_takeover(
+    by_flow: JsonObject, agent_id: int, fresh: str | None, by_webhook: str | None
+) -> None:
+    situation = Situation(
+        status="pending",
+        labels=(),
+        custom_attributes={},
+        assignee_kind="user",
+        assignee_id=agent_id,
+        paused=False,
+        human_message_id=0,
+    )
+    bot = a_bot(yields_to_assignee=True)
+
+    found = [
+        why_no_longer(situation, turn_message_id=10, bot=bot, marks=marks)
+        for marks in (marks_of(by_flow), marks_of(by_flow, by_webhook=True))
+    ]
+
+    assert found == [fresh, by_webhook]
+
+
+@pytest.mark.parametrize(
     ("left", "status", "spoke", "settled"),
     [
         (None, "pending", True, False),

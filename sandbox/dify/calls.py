@@ -37,7 +37,7 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("/status", "open", "the flow sets the status: hands over, or resolves"),
     ("/priority", "high", "the flow sets the priority"),
     ("/label", "vip, urgent", "the flow adds labels"),
-    ("/attr", "region=North", "the flow sets an attribute of the conversation"),
+    ("/attr", "region=Berlin", "the flow sets an attribute of the conversation"),
 ]
 _SEPARATOR = ";;"
 _ORDER = re.compile(

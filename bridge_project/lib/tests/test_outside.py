@@ -85,17 +85,17 @@ def refusal(url: str, **arguments: Any) -> UpstreamError:
 
 
 def test_own_server_may_be_private(server: Server) -> None:
-    server.paths["/a.png"] = answer(200, b"picture", Content_Type="image/png")
+    server.paths["/app/a.png"] = answer(200, b"picture", Content_Type="image/png")
 
     file = fetch(
-        f"{server.url}/a.png?sig=1",
-        own_servers=[f"{server.url}/app/"],
+        f"{server.url}/app/a.png?sig=1",
+        own_places=[f"{server.url}/app/"],
         max_bytes=MAX_BYTES,
     )
 
     assert (file.content, file.content_type) == (b"picture", "image/png")
     ((path, headers),) = server.asked
-    assert path == "/a.png?sig=1"
+    assert path == "/app/a.png?sig=1"
     assert headers["Accept-Encoding"] == "identity"
     assert "Authorization" not in headers
 
@@ -116,11 +116,65 @@ def test_private_address_is_refused_unless_scheme_host_and_port_are_our_own(
     server.paths["/"] = answer(200, b"secret")
     own = [address.format(port=server.http.server_port) for address in own]
 
-    error = refusal(f"{server.url}/", own_servers=own)
+    error = refusal(f"{server.url}/", own_places=own)
 
     assert type(error) is UpstreamRejected
     assert error.code == "address_refused"
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/files",
+        "/filesystem/a",
+        "/files/../console/api",
+        "/files/%2e%2e/console/api",
+        "/files/%252e%252e/console/api",
+        "/files/..%5cconsole",
+    ],
+)
+def test_own_server_is_private_but_for_its_files(server: Server, *, path: str) -> None:
+    error = refusal(server.url + path, own_places=[f"{server.url}/files/"])
+
+    assert error.code == "address_refused"
+    assert server.asked == []
+
+
+def test_redirect_of_an_own_file_to_another_page_is_refused(server: Server) -> None:
+    server.paths["/files/a"] = answer(302, Location="/admin")
+
+    error = refusal(f"{server.url}/files/a", own_places=[f"{server.url}/files/"])
+
+    assert error.code == "address_refused"
+    assert len(server.asked) == 1
+
+
+NO_ADDRESSES = [
+    "http://[",
+    "http://[::1",
+    "http://a\u2100b.com/",
+    "http://a:b/",
+    "http://[::1]x/",
+    "http://\x00/",
+]
+
+
+@pytest.mark.parametrize("url", NO_ADDRESSES)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    assert refusal(url).code == "address_refused"
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://[::1", "//[x"])
+def test_redirect_to_what_is_no_address_is_refused(
+    server: Server, *, location: str
+) -> None:
+    server.paths["/"] = answer(302, Location=location)
+
+    error = refusal(f"{server.url}/", own_places=[server.url])
+
+    assert error.code == "address_refused"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +238,7 @@ def test_redirect_from_our_own_server_into_the_network_is_refused(
         inside.paths["/"] = answer(200, b"secret")
         server.paths["/"] = answer(302, Location=f"{inside.url}/")
 
-        error = refusal(f"{server.url}/", own_servers=[server.url])
+        error = refusal(f"{server.url}/", own_places=[server.url])
 
         assert error.code == "address_refused"
         assert inside.asked == []
@@ -193,7 +247,7 @@ def test_redirect_from_our_own_server_into_the_network_is_refused(
 def test_redirect_to_a_file_is_refused(server: Server) -> None:
     server.paths["/"] = answer(302, Location="file:///etc/passwd")
 
-    assert refusal(f"{server.url}/", own_servers=[server.url]).code == "address_refused"
+    assert refusal(f"{server.url}/", own_places=[server.url]).code == "address_refused"
 
 
 def test_three_redirects_are_followed_a_fourth_is_not(server: Server) -> None:
@@ -201,8 +255,8 @@ def test_three_redirects_are_followed_a_fourth_is_not(server: Server) -> None:
         server.paths[f"/{step}"] = answer(302, Location=f"/{step + 1}")
     server.paths["/4"] = answer(200, b"here")
 
-    file = fetch(f"{server.url}/1", own_servers=[server.url], max_bytes=MAX_BYTES)
-    error = refusal(f"{server.url}/0", own_servers=[server.url])
+    file = fetch(f"{server.url}/1", own_places=[server.url], max_bytes=MAX_BYTES)
+    error = refusal(f"{server.url}/0", own_places=[server.url])
 
     assert file.content == b"here"
     assert error.code == "too_many_redirects"
@@ -254,7 +308,7 @@ def test_file_that_is_too_large_is_refused(server: Server, *, announced: bool) -
     headers = {"Content_Length": str(len(body))} if announced else {}
     server.paths["/"] = answer(200, body, **headers)
 
-    error = refusal(f"{server.url}/", own_servers=[server.url])
+    error = refusal(f"{server.url}/", own_places=[server.url])
 
     assert (type(error), error.code) == (UpstreamRejected, "too_large")
 
@@ -262,7 +316,7 @@ def test_file_that_is_too_large_is_refused(server: Server, *, announced: bool) -
 def test_file_of_just_the_limit_is_taken(server: Server) -> None:
     server.paths["/"] = answer(200, b"x" * MAX_BYTES)
 
-    file = fetch(f"{server.url}/", own_servers=[server.url], max_bytes=MAX_BYTES)
+    file = fetch(f"{server.url}/", own_places=[server.url], max_bytes=MAX_BYTES)
 
     assert len(file.content) == MAX_BYTES
 
@@ -279,7 +333,7 @@ def test_endless_file_is_cut_at_the_limit(server: Server) -> None:
 
     server.paths["/"] = endless
 
-    error = refusal(f"{server.url}/", own_servers=[server.url], max_bytes=200_000)
+    error = refusal(f"{server.url}/", own_places=[server.url], max_bytes=200_000)
 
     assert error.code == "too_large"
 
@@ -287,7 +341,7 @@ def test_endless_file_is_cut_at_the_limit(server: Server) -> None:
 def test_compressed_file_is_not_unpacked(server: Server) -> None:
     server.paths["/"] = answer(200, b"\x1f\x8b", Content_Encoding="gzip")
 
-    assert type(refusal(f"{server.url}/", own_servers=[server.url])) is UnexpectedReply
+    assert type(refusal(f"{server.url}/", own_places=[server.url])) is UnexpectedReply
 
 
 @pytest.mark.parametrize("where", ["head", "body"])
@@ -304,7 +358,7 @@ def test_server_that_dawdles_is_left_in_time(server: Server, *, where: str) -> N
 
     server.paths["/"] = dawdle
 
-    error = refusal(f"{server.url}/", own_servers=[server.url], total_timeout_s=0.4)
+    error = refusal(f"{server.url}/", own_places=[server.url], total_timeout_s=0.4)
     over.set()
 
     assert type(error) is UpstreamUnavailable
@@ -327,7 +381,7 @@ def test_failures_are_our_errors(
 ) -> None:
     server.paths["/a"] = answer(status)
 
-    error = refusal(f"{server.url}/a?token=key", own_servers=[server.url])
+    error = refusal(f"{server.url}/a?token=key", own_places=[server.url])
 
     assert type(error) is kind
     assert error.status == status
@@ -339,7 +393,7 @@ def test_failures_are_our_errors(
 def test_file_that_ends_early_is_no_file(server: Server) -> None:
     server.paths["/"] = answer(200, b"half", Content_Length="8")
 
-    error = refusal(f"{server.url}/", own_servers=[server.url])
+    error = refusal(f"{server.url}/", own_places=[server.url])
 
     assert type(error) is UpstreamUnavailable
 
@@ -349,6 +403,6 @@ def test_server_that_is_not_there_may_come_back() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
 
-        error = refusal(f"{url}/", own_servers=[url])
+        error = refusal(f"{url}/", own_places=[url])
 
     assert type(error) is UpstreamUnavailable

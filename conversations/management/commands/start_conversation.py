@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from bridge_project.lib.types import JsonValue
 from chatwoot_api.client import ChatwootClient
+from chatwoot_api.management.accounts import add_account_argument, chosen_account
 from chatwoot_api.models import ChatwootAccount
 from conversations.actions import Outcome, start_conversation
 from conversations.models import Bot
@@ -41,13 +42,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """All of them as a flow would send them."""
-        parser.add_argument(
-            "--account",
-            metavar="ACCOUNT_KEY",
-            default="",
-            help="The account's key, as at the end of its webhook address. Not needed "
-            "if there is only one account.",
-        )
+        add_account_argument(parser, default="the only account")
         parser.add_argument(
             "--bot",
             metavar="NAME",
@@ -59,7 +54,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start it, and tell its number and what became of each wish."""
-        account = _account(options["account"])
+        account = chosen_account(options["account"])
         bot = _bot(options["bot"], account=account)
         names = [name.replace("-", "_") for name, _text in _ARGUMENTS]
         wanted: dict[str, JsonValue] = {
@@ -91,29 +86,6 @@ class Command(BaseCommand):
                 f"{', '.join(failed)}. Do that in Chatwoot; running the command again "
                 "would start another conversation."
             )
-
-
-def _account(key: str) -> ChatwootAccount:
-    """Return the account that is meant, the only one if none is named."""
-    accounts = (
-        ChatwootAccount.objects.filter(key=key)
-        if key
-        else (ChatwootAccount.objects.all())
-    )
-    rows = list(accounts[:2])
-    if len(rows) == 1:
-        return rows[0]
-    known = ", ".join(ChatwootAccount.objects.values_list("key", flat=True))
-    if key:
-        raise CommandError(
-            f"No Chatwoot account has the key “{key}”. Known keys: {known or 'none'}."
-        )
-    if not rows:
-        raise CommandError(
-            "There is no Chatwoot account yet. Make one in the admin or with "
-            "`manage.py bootstrap`."
-        )
-    raise CommandError(f"Say which account is meant with --account: {known}.")
 
 
 def _bot(name: str, *, account: ChatwootAccount) -> Bot | None:
