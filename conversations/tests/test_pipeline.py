@@ -309,7 +309,9 @@ def test_tries_again_when_dify_is_busy(turn: Turn, platforms: Platforms) -> None
     assert result.next_turn_id == turn.pk
     assert 1.6 <= result.delay_s <= 2.4
     assert run_until_done(turn) == ("answered", "answered")
-    assert list(PipelineRun.objects.values_list("status", "error_code")) == [
+    assert list(
+        PipelineRun.objects.order_by("pk").values_list("status", "error_code")
+    ) == [
         ("failed", "rate_limited"),
         ("succeeded", ""),
     ]
