@@ -136,6 +136,7 @@ def carry_out(
         marks: Marks = {"assignee": True if is_team else plan.number or NOBODY}
         given = noted(lambda: _assign(plan, target=target), target=target, marks=marks)
         if plan.number is not None and given != plan.number:
+            target.withdraw_by_flow(**marks)
             raise _taken_off(plan, state=state, target=target)
     name = "team_id" if is_team else "assignee_id"
     extra: JsonObject = {name: plan.number}

@@ -167,10 +167,13 @@ def _posted(post: Post, *, channel: str, target: Target) -> int:
     except (OutcomeUnknown, UpstreamUnavailable) as err:
         if _was_not_taken(err):
             raise
-        found = _looked_up(target)
-        if found is None:
-            raise _unknown() from err
-        return found
+        found, was_read = _looked_up(target)
+        if found is not None:
+            return found
+        if was_read:
+            # An answer of the run's own must not be left out for what is not there.
+            target.withdraw_by_flow(**marks)
+        raise _unknown() from err
 
 
 def _post(post: Post, *, channel: str, target: Target) -> int:
@@ -192,21 +195,23 @@ def _was_not_taken(err: BaseException) -> bool:
     return never_sent or isinstance(err, UpstreamRateLimited)
 
 
-def _looked_up(target: Target) -> int | None:
-    """Return the message's number if it turns up while there is time."""
+def _looked_up(target: Target) -> tuple[int | None, bool]:
+    """Return the message's number if it turns up in time, and whether we could look."""
+    was_read = False
     for pause_s in LOOK_AFTER_S:
         if not target.client.can_read_messages or target.left_s() <= pause_s:
-            return None
+            break
         release_connection()
         time.sleep(pause_s)
         try:
             history = target.client.list_messages(target.number)
         except BridgeError:
             continue
+        was_read = True
         found = _marked(history, mark=target.mark)
         if found is not None:
-            return found
-    return None
+            return found, True
+    return None, was_read
 
 
 def find_sent(target: Target, mark: UUID) -> int | None:

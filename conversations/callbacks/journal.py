@@ -47,6 +47,19 @@ _TRANSIENT = frozenset(
 _ADDED = ("note", "message")
 _NOT_DONE = frozenset({"refused", "failed"})
 NOT_KEPT = "[not kept]"
+_HARMLESS = frozenset(
+    {
+        "status",
+        "snoozed_until",
+        "priority",
+        "team",
+        "inbox",
+        "private",
+        "refresh",
+        "what",
+        "typing",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,17 +156,17 @@ def finish(
         row.once_key = None
     if row.conversation_id is None and not _names_contact(row):
         # Erasing a contact would not find what is said of them here.
-        row.arguments = dict.fromkeys(row.arguments, NOT_KEPT)
+        row.arguments = _without_words(row.arguments)
     _store(row)
 
 
 def _may_be_repeated(answer: JsonObject) -> bool:
     """Tell whether the same request may work in a moment, and does nothing twice."""
-    if answer.get("status") == "error":
-        return answer.get("code") in _TRANSIENT
-    fields = answer.get("fields")
-    if answer.get("status") != "partial" or not isinstance(fields, dict):
+    if answer.get("status") not in ("error", "partial") or "contact_id" in answer:
         return False
+    fields = answer.get("fields")
+    if not isinstance(fields, dict):
+        return answer.get("code") in _TRANSIENT
     outcomes = {
         name: (one.get("result"), one.get("code"))
         for name, one in fields.items()
@@ -162,11 +175,21 @@ def _may_be_repeated(answer: JsonObject) -> bool:
     if any(outcomes.get(name, ("",))[0] == "applied" for name in _ADDED):
         return False
     failed = [code for result, code in outcomes.values() if result in _NOT_DONE]
-    return "contact_id" not in answer and all(code in _TRANSIENT for code in failed)
+    return all(code in _TRANSIENT for code in failed)
 
 
 def _names_contact(row: Callback) -> bool:
-    return any("contact_id" in part for part in (row.arguments, row.answer))
+    """Tell whether the erasure of the contact finds the row."""
+    numbers = (row.arguments.get("contact_id"), row.answer.get("contact_id"))
+    return any(str(number).isdecimal() for number in numbers)
+
+
+def _without_words(arguments: JsonObject) -> JsonObject:
+    """Return the arguments without what may be about somebody."""
+    return {
+        name: value if name in _HARMLESS else NOT_KEPT
+        for name, value in arguments.items()
+    }
 
 
 def let_go(row: Callback, err: Exception) -> None:
@@ -289,7 +312,9 @@ def _end_old(row: Callback) -> None:
         cut_off.update(
             once_key=None, status=Callback.Status.ERROR, code="outcome_unknown"
         )
-    rows.filter(created_at__lt=now - valid_for).update(once_key=None)
+    # One that is still being served keeps its key, however short that is valid.
+    over = rows.filter(created_at__lt=now - valid_for)
+    over.exclude(status=Callback.Status.RUNNING).update(once_key=None)
 
 
 def _twin_of(row: Callback, *, request: Request) -> Callback | None:

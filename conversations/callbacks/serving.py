@@ -14,14 +14,21 @@ from bridge_project.lib.http import FinishedCall
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.client import SHORT_TIMEOUT_S, ChatwootClient
 from chatwoot_api.models import ChatwootAccount
-from conversations.actions import failures, messages
+from conversations.actions import NotDone, failures, messages
 from conversations.actions.target import Target
 from conversations.callbacks import addressing, answers, journal
 from conversations.callbacks.addressing import Unknown
 from conversations.callbacks.answers import Answer
 from conversations.callbacks.authentication import Caller, caller_of
 from conversations.callbacks.errors import Refused
-from conversations.models import Bot, Callback, Conversation, Turn
+from conversations.models import (
+    Bot,
+    Callback,
+    Conversation,
+    DifyConversation,
+    PipelineRun,
+    Turn,
+)
 from dify_api.arguments import Misread, cleaned, is_not_set
 
 # Calls to Chatwoot may be begun this long; Dify's tools give up after 60 s.
@@ -217,19 +224,35 @@ class _Request:
             bot=address.bot,
             conversation=address.conversation,
             turn=turn,
-            speaks_for_turn=not self._is_late(turn),
         )
+        self._target = replace(self._target, speaks_for_turn=not self._is_late(turn))
 
     def _is_late(self, turn: Turn | None) -> bool:
         """Tell whether the token is of another turn than the one that runs.
 
-        Dify 0.15 goes on with the token of the first turn, so its state changes count
-        as the running turn's all the same. What a late flow says to the customer does
-        not: the running turn still owes its own answer.
+        What a late flow says to the customer does not count as the running turn's
+        answer. Its state changes do: Dify does not tell who calls.
         """
         claim = self._caller.claim
         made_for = claim.turn_id if claim is not None else None
-        return turn is not None and made_for is not None and made_for != turn.pk
+        if turn is None or made_for is None or made_for == turn.pk:
+            return False
+        return not self._is_frozen(made_for)
+
+    def _is_frozen(self, made_for: int) -> bool:
+        """Tell whether the token is of the turn that began the Dify conversation.
+
+        Dify 0.15 goes on with the inputs, and the token, of that first turn.
+        """
+        memories = DifyConversation.objects.filter(
+            conversation=self._target.conversation, ended_at=None
+        )
+        runs = PipelineRun.objects.filter(
+            dify_conversation_id__in=memories.values("dify_conversation_id"),
+            turn__conversation=self._target.conversation,
+        )
+        first = runs.order_by("pk").values_list("turn", flat=True).first()
+        return first == made_for
 
     def _perform(self, row: Callback) -> Answer:
         target = replace(self._target, mark=row.mark)
@@ -253,12 +276,11 @@ class _Request:
 
     def _after_cut_off(self, target: Target) -> Answer:
         """Do the rest of a request that was cut off, but do not say it twice."""
+        if self._has_note:
+            return self._without_note(target)
         found = messages.find_sent(target, target.mark)
         if found is None:
             return self._operation.perform(target, self._meant)
-        if self._has_note:
-            rest = {name: v for name, v in self._meant.items() if name != "note"}
-            return self._operation.perform(target, rest)
         return Answer(
             body={
                 "status": "success",
@@ -268,6 +290,29 @@ class _Request:
                 "message": "It was sent before, by a request that was cut off.",
             }
         )
+
+    def _without_note(self, target: Target) -> Answer:
+        """Change all but the note, which is there already or may be."""
+        try:
+            found = messages.find_sent(target, target.mark)
+            if found is None:
+                return self._operation.perform(target, self._meant)
+            note: JsonObject = {"result": "applied", "message_id": found}
+        except NotDone as err:
+            note = {"result": "failed", "code": err.code, "message": err.message}
+        rest = {name: v for name, v in self._meant.items() if name != "note"}
+        answer = self._operation.perform(target, rest)
+        fields = answer.body.get("fields")
+        body: JsonObject = {
+            **answer.body,
+            "fields": {**(fields if isinstance(fields, dict) else {}), "note": note},
+        }
+        if note["result"] != "applied" or body["status"] != "success":
+            body |= {"status": "partial", "code": note.get("code") or body.get("code")}
+        if not rest:
+            body["message"] = "The note was written before, by a request cut off."
+        body.pop("skipped", None)
+        return replace(answer, body=body)
 
 
 def _recorded(

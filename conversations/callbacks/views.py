@@ -236,8 +236,9 @@ def _may_bring_files(request: Request) -> bool:
     """Tell, before the body is read, whether it may be large; or names files."""
     if request.content_type.startswith("multipart/"):
         return True
-    data = request.data
-    return isinstance(data, dict) and not is_not_set(data.get("attachment_urls"))
+    data = request.data if isinstance(request.data, dict) else {}
+    named = data.get("attachment_urls") or request.query_params.get("attachment_urls")
+    return not is_not_set(named)
 
 
 class Contact(CallbackView):

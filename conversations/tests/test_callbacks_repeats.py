@@ -13,9 +13,11 @@ from django.db import connections
 from django.db.models import F
 from pytest_django import Settings
 
-from conversations.callbacks import places
+from bridge_project.lib.types import JsonObject
+from conversations.callbacks import journal, places
 from conversations.models import Bot, Callback, Conversation
 from conversations.tests import flows
+from conversations.tests.factories import make_bot
 from conversations.tests.sandbox_chatwoot import SandboxChatwoot
 
 pytestmark = pytest.mark.django_db
@@ -164,7 +166,7 @@ def test_a_request_that_was_cut_off_may_be_made_again(
     Callback.objects.filter(pk=row.pk).update(
         status=Callback.Status.RUNNING, duration_ms=None
     )
-    age(row, 61)
+    age(row, 100)
     flow.post("toggle-priority/current", {"priority": "low"})
     assert flow.answer["status"] == "success"
     assert "repeated" not in flow.answer
@@ -329,3 +331,91 @@ def test_two_files_of_one_name_are_two_messages(
         if message.get("attachments")
     ]
     assert len(files) == 2
+
+
+def test_a_request_that_is_being_served_keeps_its_key(
+    sandbox: SandboxChatwoot,
+    bot: Bot,
+    conversation: Conversation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Older than a minute, and not yet taken for cut off: the repeat waits for it."""
+    monkeypatch.setattr(journal, "WAIT_FOR_TWIN_S", 0.2)
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    flow.post("conversations/current/messages", {"content": "Hello"})
+    row = flows.last_callback()
+    Callback.objects.filter(pk=row.pk).update(status=Callback.Status.RUNNING)
+    age(row, 70)
+    flow.post("conversations/current/messages", {"content": "Hello"})
+    assert flow.answer["code"] == "in_progress"
+    assert said(sandbox, conversation) == ["Hello"]
+
+
+def test_a_note_is_not_doubled_when_the_rest_fails_for_a_moment(
+    sandbox: SandboxChatwoot, bot: Bot, conversation: Conversation
+) -> None:
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    wish = {"note": "Call back", "status": "open"}
+    flow.patch("conversations/current", wish, Idempotency_Key="k")
+    cut_off(flows.last_callback())
+    number = conversation.chatwoot_conversation_id
+    path = f"/conversations/{number}/toggle_status"
+    sandbox.api("POST", path, {"status": "pending"})
+    fault = {"kind": "status", "path": "/toggle_status$", "times": 50, "status": 503}
+    sandbox.control("POST", "/faults", fault)
+    for _time in range(2):
+        flow.patch("conversations/current", wish, Idempotency_Key="k")
+        assert flow.answer["status"] == "partial"
+        assert flow.answer["fields"]["note"]["result"] == "applied"
+    assert said(sandbox, conversation) == ["Call back"]
+
+
+def test_the_rest_is_done_although_nobody_can_look_for_the_note(
+    sandbox: SandboxChatwoot,
+) -> None:
+    bot = make_bot(sandbox.account(admin_token=""))
+    conversation = sandbox.known_conversation(bot)
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    wish = {"note": "Call back", "status": "open"}
+    flow.patch("conversations/current", wish, Idempotency_Key="k")
+    cut_off(flows.last_callback())
+    number = conversation.chatwoot_conversation_id
+    path = f"/conversations/{number}/toggle_status"
+    sandbox.api("POST", path, {"status": "pending"})
+    flow.patch("conversations/current", wish, Idempotency_Key="k")
+    assert flow.answer["status"] == "partial"
+    assert flow.answer["fields"]["note"]["code"] == "outcome_unknown"
+    assert sandbox.conversation(number)["status"] == "open"
+    assert said(sandbox, conversation) == ["Call back"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "may"),
+    [
+        ({"status": "error", "code": "busy"}, True),
+        ({"status": "error", "code": "unknown_team"}, False),
+        (
+            {
+                "status": "error",
+                "code": "chatwoot_unavailable",
+                "fields": {
+                    "priority": {"result": "failed", "code": "chatwoot_unavailable"},
+                    "note": {"result": "failed", "code": "outcome_unknown"},
+                },
+            },
+            False,
+        ),
+        (
+            {
+                "status": "partial",
+                "fields": {
+                    "note": {"result": "applied"},
+                    "status": {"result": "failed", "code": "chatwoot_unavailable"},
+                },
+            },
+            False,
+        ),
+    ],
+)
+def test_what_may_be_asked_for_again(answer: JsonObject, may: bool) -> None:
+    assert journal._may_be_repeated(answer) is may

@@ -11,6 +11,7 @@ from django.test import Client
 
 from bridge_project.lib.types import JsonObject
 from conversations import conversation_tokens
+from conversations.actions import messages
 from conversations.models import (
     Bot,
     Callback,
@@ -400,6 +401,26 @@ def test_a_late_call_of_another_run_does_not_answer_this_one(
     assert "spoke" not in turn.by_flow
 
 
+def test_a_token_that_dify_froze_is_as_good_as_new(
+    bot: Bot, conversation: Conversation, platforms: Platforms
+) -> None:
+    """Dify 0.15 goes on with the inputs of the conversation's first message."""
+    first = flows.make_running_turn(conversation, bot)
+    token = conversation_tokens.make(conversation, bot=bot, turn=first)
+    first.runs.update(dify_conversation_id="frozen")
+    DifyConversation.objects.create(
+        conversation=conversation,
+        app=app_of(bot),
+        dify_conversation_id="frozen",
+        dify_user="u",
+    )
+    Turn.objects.filter(pk=first.pk).update(status=Turn.Status.ANSWERED)
+    turn = flows.make_running_turn(conversation, bot)
+    Flow(token).post("conversations/current/messages", {"content": "my words"})
+    turn.refresh_from_db()
+    assert turn.by_flow["spoke"] is True
+
+
 def test_a_dify_conversation_of_another_account_is_not_found(
     bot: Bot, conversation: Conversation
 ) -> None:
@@ -444,6 +465,26 @@ def test_a_conversation_that_no_token_may_read_can_be_opened(
 def test_what_was_refused_of_a_stranger_is_not_kept(bot: Bot, wire: object) -> None:
     """Erasing a contact could not find the row."""
     flow = flows.with_bot_token(bot)
-    flow.post("conversations", {"contact_email": "anna@example.com", "message": "Hi"})
+    flow.post(
+        "conversations",
+        {"contact_id": "", "contact_email": "anna@example.com", "message": "Hi"},
+    )
     assert flow.answer["status"] == "error"
     assert "anna" not in repr(Callback.objects.values().get())
+
+
+def test_a_message_that_is_not_there_is_nobodys_answer(
+    sandbox: SandboxChatwoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that ends without a text would leave the customer in silence."""
+    monkeypatch.setattr(messages, "LOOK_AFTER_S", (0.05,))
+    bot = sandbox.bot()
+    conversation = sandbox.known_conversation(bot)
+    turn = flows.make_running_turn(conversation, bot)
+    fault = {"kind": "status", "path": "/messages$", "times": 9, "status": 502}
+    sandbox.control("POST", "/faults", fault)
+    flow = flows.with_conversation_token(conversation, bot=bot)
+    flow.post("conversations/current/messages", {"content": "Hello"})
+    assert flow.answer["code"] == "outcome_unknown"
+    turn.refresh_from_db()
+    assert not turn.by_flow.get("spoke")
