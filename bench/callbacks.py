@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +22,6 @@ from typing import Any
 
 import requests
 
-from local_stack.data_dir import PROJECT_ROOT
 from local_stack.testing import RunningStack, running_stack, wait_until
 
 ONE_BY_ONE = 200
@@ -50,8 +47,7 @@ class Bench:
         self._stack = stack
         self._control = f"{stack.sandbox}/_sandbox"
         self._number = self._begin_conversation()
-        self._token = in_shell(
-            stack.local_dir,
+        self._token = stack.shell(
             "from conversations import callback_tokens as t; "
             "from conversations.models import Bot; "
             "print(t.make(Bot.objects.get(), by='bench'))",
@@ -196,27 +192,6 @@ def summary(took: Any) -> dict[str, float]:
         "p95": round(values[int(len(values) * 0.95) - 1], 1),
         "max": round(values[-1], 1),
     }
-
-
-def in_shell(local_dir: Path, code: str) -> str:
-    """Run a line in the stack's Django shell and return what it prints last."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "local_stack", "exec", "--", "python"),
-            *("manage.py", "shell", "--no-imports", "--command", code),
-        ],
-        cwd=PROJECT_ROOT,
-        env={
-            **os.environ,
-            "DATABASE_URL": "",
-            "REDIS_URL": "",
-            "LOCAL_DIR": str(local_dir),
-        },
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip().splitlines()[-1]
 
 
 if __name__ == "__main__":

@@ -57,6 +57,26 @@ class RunningStack:
     def output(self) -> str:
         return _output(self.local_dir)
 
+    def shell(self, code: str) -> str:
+        """Run a line in its Django shell and return what that prints."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "local_stack", "exec", "--", "python"),
+                *("manage.py", "shell", "--no-imports", "--command", code),
+            ],
+            cwd=PROJECT_ROOT,
+            env={
+                **os.environ,
+                "DATABASE_URL": "",
+                "REDIS_URL": "",
+                "LOCAL_DIR": str(self.local_dir),
+            },
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return done.stdout.strip()
+
     def pids(self) -> dict[str, int]:
         """The pid of each running process: web, worker, beat, sandbox, ..."""
         return {

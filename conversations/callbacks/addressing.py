@@ -104,17 +104,20 @@ def _parsed(named: str) -> int:
     return int(text)
 
 
+def claimed(caller: Caller) -> Conversation | None:
+    """Return the conversation of the caller's conversation token, if there is one."""
+    if caller.claim is None:
+        return None
+    return Conversation.objects.filter(pk=caller.claim.conversation_id).first()
+
+
 def _claimed_number(caller: Caller) -> int | None:
     if caller.claim is None:
         return None
-    number: int | None = (
-        Conversation.objects.filter(pk=caller.claim.conversation_id)
-        .values_list("chatwoot_conversation_id", flat=True)
-        .first()
-    )
-    if number is None:
+    conversation = claimed(caller)
+    if conversation is None:
         raise Foreign("The conversation of the conversation token was erased.")
-    return number
+    return conversation.chatwoot_conversation_id
 
 
 def find(caller: Caller, *, target: Target) -> Address:

@@ -2,74 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db.models import Model
 from django.utils import timezone
 
 from bridge_project.lib.errors import BridgeError, ConfigurationError
 from bridge_project.lib.types import JsonObject
 from chatwoot_api import sync
 from chatwoot_api.client import ChatwootClient
-from chatwoot_api.models import AttributeDefinition, ChatwootAccount
+from chatwoot_api.models import AttributeDefinition, ChatwootAccount, Label, Team
 from conversations.callbacks import answers
 from conversations.callbacks.answers import Answer
-from conversations.callbacks.serving import AccountOperation
+from conversations.callbacks.serving import AccountOperation, Perform
 from conversations.models import Bot
 from dify_api.arguments import Misread, as_bool
 
+RowT = TypeVar("RowT", bound=Model)
 _OF: dict[str, str] = {
     AttributeDefinition.Model.CONVERSATION: "conversation",
     AttributeDefinition.Model.CONTACT: "contact",
 }
 
 
-def _teams(
-    account: ChatwootAccount,
-    bot: Bot | None,
-    client: ChatwootClient,
-    wanted: JsonObject,
-) -> Answer:
-    trouble = _made_ready(account, wanted)
-    rows: list[JsonObject] = [
-        {"id": row.chatwoot_team_id, "name": row.name, "description": row.description}
-        for row in account.teams.order_by("name")
-    ]
-    return trouble or _listed("teams", rows, names=[str(row["name"]) for row in rows])
+def _team(row: Team) -> JsonObject:
+    return {
+        "id": row.chatwoot_team_id,
+        "name": row.name,
+        "description": row.description,
+    }
 
 
-def _labels(
-    account: ChatwootAccount,
-    bot: Bot | None,
-    client: ChatwootClient,
-    wanted: JsonObject,
-) -> Answer:
-    trouble = _made_ready(account, wanted)
-    rows: list[JsonObject] = [
-        {"title": row.title, "description": row.description, "color": row.color}
-        for row in account.labels.order_by("title")
-    ]
-    return trouble or _listed("labels", rows, names=[str(row["title"]) for row in rows])
+def _label(row: Label) -> JsonObject:
+    return {"title": row.title, "description": row.description, "color": row.color}
 
 
-def _attributes(
-    account: ChatwootAccount,
-    bot: Bot | None,
-    client: ChatwootClient,
-    wanted: JsonObject,
-) -> Answer:
-    trouble = _made_ready(account, wanted)
-    rows: list[JsonObject] = [
-        {
-            "key": row.key,
-            "name": row.display_name,
-            "of": _OF.get(row.model, row.model),
-            "type": row.display_type,
-            "values": list(row.values),
-            "description": row.description,
-        }
-        for row in account.attribute_definitions.order_by("model", "key")
-    ]
-    return trouble or _listed(
-        "attributes", rows, names=[str(row["key"]) for row in rows]
-    )
+def _attribute(row: AttributeDefinition) -> JsonObject:
+    return {
+        "key": row.key,
+        "name": row.display_name,
+        "of": _OF.get(row.model, row.model),
+        "type": row.display_type,
+        "values": list(row.values),
+        "description": row.description,
+    }
+
+
+def _listing(
+    kind: str,
+    *,
+    model: type[RowT],
+    order: tuple[str, ...],
+    described: Callable[[RowT], JsonObject],
+) -> Perform:
+    """Return what lists a mirror; rows are named by the last of what sorts them."""
+
+    def perform(
+        account: ChatwootAccount,
+        bot: Bot | None,
+        client: ChatwootClient,
+        wanted: JsonObject,
+    ) -> Answer:
+        trouble = _made_ready(account, wanted)
+        if trouble is not None:
+            return trouble
+        rows = model._default_manager.filter(account=account).order_by(*order)
+        found = [described(row) for row in rows]
+        names = ", ".join(str(one[order[-1]]) for one in found)
+        return Answer(body={"status": "success", "names": names, kind: [*found]})
+
+    return perform
 
 
 def _refresh_teams(
@@ -87,12 +90,6 @@ def _refresh_teams(
             "teams": account.teams.count(),
             "cache_enabled": True,
         }
-    )
-
-
-def _listed(kind: str, rows: list[JsonObject], *, names: list[str]) -> Answer:
-    return Answer(
-        body={"status": "success", "names": ", ".join(names), kind: list(rows)}
     )
 
 
@@ -119,8 +116,23 @@ def _pulled(account: ChatwootAccount) -> Answer | None:
 
 
 REFRESH_TEAMS = AccountOperation(name="refresh_teams", perform=_refresh_teams)
-TEAMS = AccountOperation(name="list_teams", perform=_teams, fields=("refresh",))
-LABELS = AccountOperation(name="list_labels", perform=_labels, fields=("refresh",))
+TEAMS = AccountOperation(
+    name="list_teams",
+    perform=_listing("teams", model=Team, order=("name",), described=_team),
+    fields=("refresh",),
+)
+LABELS = AccountOperation(
+    name="list_labels",
+    perform=_listing("labels", model=Label, order=("title",), described=_label),
+    fields=("refresh",),
+)
 ATTRIBUTES = AccountOperation(
-    name="list_attribute_definitions", perform=_attributes, fields=("refresh",)
+    name="list_attribute_definitions",
+    perform=_listing(
+        "attributes",
+        model=AttributeDefinition,
+        order=("model", "key"),
+        described=_attribute,
+    ),
+    fields=("refresh",),
 )

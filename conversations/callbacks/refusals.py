@@ -10,7 +10,6 @@ from rest_framework.request import Request
 from conversations.callbacks import addressing, journal
 from conversations.callbacks.authentication import Caller
 from conversations.callbacks.errors import Refused
-from conversations.models import Conversation
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +26,6 @@ def note(request: Request, err: Refused, *, operation: str) -> None:
         return
     try:
         account = addressing.account_of(caller)
-        conversation = None
-        if caller.claim is not None:
-            rows = Conversation.objects.filter(pk=caller.claim.conversation_id)
-            conversation = rows.first()
         journal.refused(
             journal.Request(
                 operation=operation,
@@ -38,7 +33,7 @@ def note(request: Request, err: Refused, *, operation: str) -> None:
                 caller=caller.kind,
                 account=account,
                 bot=caller.bot,
-                conversation=conversation,
+                conversation=addressing.claimed(caller),
             ),
             code=err.code,
             message=err.message,

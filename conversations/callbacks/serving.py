@@ -58,12 +58,16 @@ class Operation:
     old_when_not_set: tuple[tuple[str, JsonValue], ...] = ()
 
 
+# With the account, the caller's bot, a client, and the arguments that are set.
+Perform = Callable[[ChatwootAccount, Bot | None, ChatwootClient, JsonObject], Answer]
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccountOperation:
     """One thing that is about no conversation, such as the list of teams."""
 
     name: str
-    perform: Callable[[ChatwootAccount, Bot | None, ChatwootClient, JsonObject], Answer]
+    perform: Perform
     fields: tuple[str, ...] = ()
     changes: bool = False
     # Also with a token that is for one conversation only.
@@ -103,7 +107,7 @@ def serve_account(
             status=403,
         )
     account = addressing.account_of(caller)
-    conversation = _conversation_of(caller)
+    conversation = addressing.claimed(caller)
     calls: list[JsonValue] = []
     client = _client(account, calls)
     meant = _only(wanted, operation.fields)
@@ -224,10 +228,10 @@ class _Request:
             bot=address.bot,
             conversation=address.conversation,
             turn=turn,
+            speaks_for_turn=not self._is_late(turn, of=address.conversation),
         )
-        self._target = replace(self._target, speaks_for_turn=not self._is_late(turn))
 
-    def _is_late(self, turn: Turn | None) -> bool:
+    def _is_late(self, turn: Turn | None, *, of: Conversation) -> bool:
         """Tell whether the token is of another turn than the one that runs.
 
         What a late flow says to the customer does not count as the running turn's
@@ -237,22 +241,7 @@ class _Request:
         made_for = claim.turn_id if claim is not None else None
         if turn is None or made_for is None or made_for == turn.pk:
             return False
-        return not self._is_frozen(made_for)
-
-    def _is_frozen(self, made_for: int) -> bool:
-        """Tell whether the token is of the turn that began the Dify conversation.
-
-        Dify 0.15 goes on with the inputs, and the token, of that first turn.
-        """
-        memories = DifyConversation.objects.filter(
-            conversation=self._target.conversation, ended_at=None
-        )
-        runs = PipelineRun.objects.filter(
-            dify_conversation_id__in=memories.values("dify_conversation_id"),
-            turn__conversation=self._target.conversation,
-        )
-        first = runs.order_by("pk").values_list("turn", flat=True).first()
-        return first == made_for
+        return made_for != _began_in_dify(of)
 
     def _perform(self, row: Callback) -> Answer:
         target = replace(self._target, mark=row.mark)
@@ -315,6 +304,19 @@ class _Request:
         return replace(answer, body=body)
 
 
+def _began_in_dify(conversation: Conversation) -> int | None:
+    """Return the turn that began the Dify conversation which is being continued.
+
+    Dify 0.15 goes on with the inputs, and the token, of that first turn.
+    """
+    memories = DifyConversation.objects.filter(conversation=conversation, ended_at=None)
+    runs = PipelineRun.objects.filter(
+        dify_conversation_id__in=memories.values("dify_conversation_id"),
+        turn__conversation=conversation,
+    )
+    return runs.order_by("pk").values_list("turn", flat=True).first()
+
+
 def _recorded(
     request: journal.Request,
     *,
@@ -371,12 +373,6 @@ def _running_turn(conversation: Conversation | None, *, bot: Bot | None) -> Turn
         return None
     turn = Turn.objects.running_turn(conversation.pk)
     return turn if turn is not None and turn.bot_id == bot.pk else None
-
-
-def _conversation_of(caller: Caller) -> Conversation | None:
-    if caller.claim is None:
-        return None
-    return Conversation.objects.filter(pk=caller.claim.conversation_id).first()
 
 
 def _key(request: Request) -> str:

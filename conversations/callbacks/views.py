@@ -30,11 +30,7 @@ from conversations.callbacks import (
 from conversations.callbacks.authentication import CallbackAuthentication
 from conversations.callbacks.documentation import documented, operation_of
 from conversations.callbacks.errors import Refused
-from conversations.callbacks.parsers import (
-    LenientJsonParser,
-    as_object,
-    without_unstorable,
-)
+from conversations.callbacks.parsers import LenientJsonParser, as_object
 from conversations.callbacks.serving import Operation, serve, serve_account
 from dify_api.arguments import is_not_set
 
@@ -81,9 +77,7 @@ class CallbackView(APIView):
 
 
 def _query(request: Request) -> JsonObject:
-    query = {name: str(value) for name, value in request.query_params.items()}
-    found: Any = without_unstorable(dict(query))
-    return dict(found)
+    return as_object(request.query_params)
 
 
 class SendChatwootMessage(CallbackView):
@@ -92,7 +86,7 @@ class SendChatwootMessage(CallbackView):
     @documented("send_message_simple")
     def post(self, request: Request) -> Response:
         given = addressing.number_in_query(request.query_params)
-        wanted = {**as_object(request.data)}
+        wanted = as_object(request.data)
         query = _query(request)
         query.pop("conversation_id", None)
         return serve(

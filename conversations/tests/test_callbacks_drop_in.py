@@ -139,6 +139,36 @@ def test_teams_are_read_anew(flow: Flow, bot: Bot, sandbox: SandboxChatwoot) -> 
     assert bot.account.teams.filter(name="escalations").exists()
 
 
+def test_lists_to_choose_from(flow: Flow, bot: Bot, sandbox: SandboxChatwoot) -> None:
+    teams = flow.get("teams")
+    assert teams["names"] == "returns, sales, support"
+    assert teams["teams"][2] == {
+        "id": 1,
+        "name": "support",
+        "description": "First line",
+    }
+    labels = flow.get("labels")
+    assert labels["names"] == "billing, bug, return, vip"
+    assert labels["labels"][3] == {
+        "title": "vip",
+        "description": "Handle with care",
+        "color": "#7C3AED",
+    }
+    attributes = flow.get("attribute-definitions")
+    assert attributes["names"].startswith("customer_tier, dify_summary, language")
+    assert attributes["attributes"][0] == {
+        "key": "customer_tier",
+        "name": "Customer tier",
+        "of": "contact",
+        "type": "list",
+        "values": ["gold", "silver"],
+        "description": "",
+    }
+    sandbox.api("POST", "/teams", {"name": "Escalations"})
+    assert "escalations" not in flow.get("teams")["names"]
+    assert "escalations" in flow.get("teams?refresh=true")["names"]
+
+
 def test_by_dify_id(flow: Flow, bot: Bot, conversation: Conversation) -> None:
     DifyConversation.objects.create(
         conversation=conversation,

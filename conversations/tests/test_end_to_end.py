@@ -7,10 +7,7 @@ sandbox, which plays Chatwoot and Dify over HTTP.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,7 +15,6 @@ import pytest
 import requests
 from psycopg.rows import dict_row
 
-from local_stack.data_dir import PROJECT_ROOT
 from local_stack.testing import RunningStack, running_stack, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -344,21 +340,4 @@ def choose(stack: RunningStack, *, mode: str, version: str) -> None:
         f"app.api_key = 'app-sandbox-{mode}'; app.mode = {mode!r}; "
         "app.parameters_read_at = None; app.save()"
     )
-    in_shell(stack.local_dir, code)
-
-
-def in_shell(local_dir: Path, code: str) -> None:
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "local_stack", "exec", "--", "python"),
-            *("manage.py", "shell", "--no-imports", "--command", code),
-        ],
-        cwd=PROJECT_ROOT,
-        env={
-            **os.environ,
-            "DATABASE_URL": "",
-            "REDIS_URL": "",
-            "LOCAL_DIR": str(local_dir),
-        },
-        check=True,
-    )
+    stack.shell(code)
