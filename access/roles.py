@@ -16,13 +16,20 @@ AUDITOR = "Auditor"
 ROLES = (ADMINISTRATOR, OPERATOR, AUDITOR)
 
 # The apps whose pages the bridge has; `auth` are its users and groups.
-BRIDGE = ("conversations", "chatwoot_api", "dify_api", "django_celery_results")
+BRIDGE = (
+    "conversations",
+    "chatwoot_api",
+    "dify_api",
+    "django_celery_results",
+    "auditlog",
+)
 EVERYTHING = (*BRIDGE, "auth")
 # What an operator acts on. A model that appears later is only looked at until it
 # stands here: settings must not become an operator's by accident.
 ACTED_ON = frozenset(
     {
         "conversations.conversation",
+        "conversations.job",
         "conversations.turn",
         "conversations.webhookevent",
     }

@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_celery_results",
+    "auditlog",  # who changed which setting, and from what to what
     "axes",
     "rest_framework",
     "drf_spectacular",
@@ -76,6 +77,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "auditlog.middleware.AuditlogMiddleware",  # after the user is known
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it puts its page in the login's place
@@ -192,7 +194,25 @@ CELERY_BEAT_SCHEDULE = {
     "look_for_gone": _periodic("look_for_gone", every_s=600.0),
     "prune": _periodic("prune", every_s=3600.0),
     "pull_mirrors": _periodic("pull_mirrors", every_s=3600.0),
+    "note_beat": _periodic("note_beat", every_s=30.0),
+    "roll_up_figures": _periodic("roll_up_figures", every_s=300.0),
+    "look_for_trouble": _periodic("look_for_trouble", every_s=60.0),
 }
+
+# --- Alerts by e-mail -----------------------------------------------------------
+
+# smtp://user:password@host:587, smtp+tls://… or smtp+ssl://…; without it mails are
+# only written to the log.
+vars().update(env.email("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="bridge@localhost")
+
+# --- History of the configuration -----------------------------------------------
+
+# Which fields of what is written: `conversations.configuration.history`.
+AUDITLOG_INCLUDE_ALL_MODELS = False
+# Who did it is enough; addresses of people are not kept.
+AUDITLOG_DISABLE_REMOTE_ADDR = True
 
 # --- The API that Dify flows call -----------------------------------------------
 
@@ -365,6 +385,16 @@ def _page(title: Any, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+def _view(title: Any, icon: str, name: str, *, permission: str) -> dict[str, Any]:
+    """Return a link of the sidebar to a page of our own, for those who may see it."""
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"bridge:{name}"),
+        "permission": lambda request: request.user.has_perm(permission),
+    }
+
+
 UNFOLD = {
     "SITE_TITLE": _("Chatwoot–Dify bridge"),
     "SITE_HEADER": _("Chatwoot–Dify bridge"),
@@ -392,7 +422,19 @@ UNFOLD = {
                         "title": _("Overview"),
                         "icon": "home",
                         "link": reverse_lazy("admin:index"),
-                    }
+                    },
+                    _view(
+                        _("Set up a bot"),
+                        "rocket_launch",
+                        "setup",
+                        permission="conversations.add_bot",
+                    ),
+                    _view(
+                        _("Doctor"),
+                        "stethoscope",
+                        "doctor",
+                        permission="conversations.view_bot",
+                    ),
                 ],
             },
             {
@@ -402,6 +444,7 @@ UNFOLD = {
                     _page(_("Turns"), "contact_support", "conversations.turn"),
                     _page(_("Conversations"), "forum", "conversations.conversation"),
                     _page(_("Callbacks"), "call_received", "conversations.callback"),
+                    _page(_("Jobs"), "checklist", "conversations.job"),
                 ],
             },
             {
@@ -412,15 +455,24 @@ UNFOLD = {
                         _("Chatwoot accounts"), "hub", "chatwoot_api.chatwootaccount"
                     ),
                     _page(_("Inboxes"), "move_to_inbox", "chatwoot_api.inbox"),
-                    _page(_("Teams"), "groups", "chatwoot_api.team"),
-                    _page(_("Agents"), "support_agent", "chatwoot_api.agent"),
-                    _page(_("Labels"), "label", "chatwoot_api.label"),
-                    _page(
-                        _("Attribute definitions"),
-                        "tune",
-                        "chatwoot_api.attributedefinition",
-                    ),
                     _page(_("Dify apps"), "psychology", "dify_api.difyapp"),
+                    _view(
+                        _("Teams, labels, attributes"),
+                        "rule_settings",
+                        "wishes",
+                        permission="chatwoot_api.view_wish",
+                    ),
+                    _page(
+                        _("Alert channels"),
+                        "notifications",
+                        "conversations.alertchannel",
+                    ),
+                    _view(
+                        _("Export and import"),
+                        "import_export",
+                        "configuration",
+                        permission="conversations.view_bot",
+                    ),
                 ],
             },
             {
@@ -437,15 +489,35 @@ UNFOLD = {
                         "memory",
                         "conversations.difyconversation",
                     ),
+                    _page(_("Teams"), "groups", "chatwoot_api.team"),
+                    _page(_("Agents"), "support_agent", "chatwoot_api.agent"),
+                    _page(_("Labels"), "label", "chatwoot_api.label"),
+                    _page(
+                        _("Attribute definitions"),
+                        "tune",
+                        "chatwoot_api.attributedefinition",
+                    ),
+                    _view(
+                        _("Workers and queue"),
+                        "manufacturing",
+                        "celery",
+                        permission="django_celery_results.view_taskresult",
+                    ),
+                    _page(
+                        _("Task results"), "task", "django_celery_results.taskresult"
+                    ),
                 ],
             },
             {
                 "title": _("Administration"),
                 "items": [
-                    _page(
-                        _("Task results"), "task", "django_celery_results.taskresult"
-                    ),
                     _page(_("Audit entries"), "history", "conversations.auditentry"),
+                    _page(
+                        _("Configuration changes"),
+                        "manage_history",
+                        "auditlog.logentry",
+                    ),
+                    _page(_("Alerts"), "notification_important", "conversations.alert"),
                     _page(_("Retention"), "auto_delete", "conversations.retention"),
                     _page(_("Erasures"), "person_off", "conversations.erasure"),
                     _page(_("Users"), "person", "auth.user"),

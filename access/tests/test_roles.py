@@ -22,6 +22,7 @@ SETTINGS = (
     "dify_api.difyapp",
 )
 ACTED_ON = (
+    "conversations.job",
     "conversations.conversation",
     "conversations.turn",
     "conversations.webhookevent",

@@ -13,6 +13,7 @@ from chatwoot_api.models.attribute_definition import AttributeDefinition
 from chatwoot_api.models.inbox import Inbox, InboxQuerySet
 from chatwoot_api.models.label import Label
 from chatwoot_api.models.team import Team
+from chatwoot_api.models.wish import Wish
 
 __all__ = [
     "Agent",
@@ -24,5 +25,6 @@ __all__ = [
     "InboxQuerySet",
     "Label",
     "Team",
+    "Wish",
     "new_webhook_token",
 ]

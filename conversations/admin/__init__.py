@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conversations.admin import (
+    alert,
     audit,
     bot,
     call,
@@ -11,6 +12,8 @@ from conversations.admin import (
     dify_conversation,
     erasure,
     event,
+    history,
+    job,
     outgoing,
     retention,
     run,
@@ -19,6 +22,7 @@ from conversations.admin import (
 )
 
 __all__ = [
+    "alert",
     "audit",
     "bot",
     "call",
@@ -27,6 +31,8 @@ __all__ = [
     "dify_conversation",
     "erasure",
     "event",
+    "history",
+    "job",
     "outgoing",
     "retention",
     "run",

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from conversations.models.action_lock import ActionLock
+from conversations.models.alert import (
+    Alert,
+    AlertCause,
+    AlertChannel,
+    AlertDelivery,
+    Seen,
+)
 from conversations.models.audit import AuditEntry
 from conversations.models.bot import (
     Bot,
@@ -19,15 +26,23 @@ from conversations.models.conversation import Conversation, ConversationStatus
 from conversations.models.dify_conversation import DifyConversation
 from conversations.models.erasure import Erasure
 from conversations.models.event import WebhookEvent
+from conversations.models.figure import Figure
+from conversations.models.heartbeat import Heartbeat
+from conversations.models.job import Job, JobItem
 from conversations.models.outgoing import OutgoingMessage
 from conversations.models.reasons import Action, Reason
 from conversations.models.retention import Retention
 from conversations.models.run import PipelineRun
+from conversations.models.trial import Trial
 from conversations.models.turn import Turn
 
 __all__ = [
     "Action",
     "ActionLock",
+    "Alert",
+    "AlertCause",
+    "AlertChannel",
+    "AlertDelivery",
     "AuditEntry",
     "Bot",
     "Callback",
@@ -37,13 +52,19 @@ __all__ = [
     "DeletePolicy",
     "DifyConversation",
     "Erasure",
+    "Figure",
+    "Heartbeat",
     "IdleAction",
+    "Job",
+    "JobItem",
     "OnNewMessage",
     "OutgoingMessage",
     "PipelineRun",
     "Reason",
     "ReplyAs",
     "Retention",
+    "Seen",
+    "Trial",
     "Turn",
     "UnknownNames",
     "UpstreamCall",

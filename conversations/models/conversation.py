@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -84,6 +86,10 @@ class Conversation(models.Model):
     last_bot_message_at = models.DateTimeField(
         _("last bot answer"), null=True, blank=True
     )
+    # Since when a customer's message is unanswered by bot and human; see `waiting`.
+    waiting_since = models.DateTimeField(
+        _("customer waits since"), null=True, blank=True
+    )
     source_updated_at = models.DateTimeField(
         _("as of"),
         null=True,
@@ -123,6 +129,17 @@ class Conversation(models.Model):
                 fields=["last_customer_message_at"],
                 condition=models.Q(status="pending"),
                 name="conversation_pending",
+            ),
+            # Customers who wait, the oldest first.
+            models.Index(
+                fields=["waiting_since"],
+                condition=models.Q(waiting_since__isnull=False),
+                name="conversation_waiting",
+            ),
+            # Search by the contact's name, whole words and beginnings.
+            GinIndex(
+                SearchVector("contact_name", config="simple"),
+                name="conversation_name_words",
             ),
             # Erasing a contact.
             models.Index(

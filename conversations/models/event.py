@@ -6,7 +6,10 @@ import json
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import connection, models
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -176,6 +179,12 @@ class WebhookEvent(models.Model):
                 fields=["-id"],
                 condition=models.Q(status="failed"),
                 name="webhookevent_failed",
+            ),
+            # Search by the message's text, whole words and beginnings.
+            GinIndex(
+                SearchVector(KeyTextTransform("content", "payload"), config="simple"),
+                condition=models.Q(chatwoot_message_id__isnull=False),
+                name="webhookevent_words",
             ),
         ]
 

@@ -85,6 +85,12 @@ class PipelineRun(models.Model):
                 condition=models.Q(status="running"),
                 name="pipelinerun_running",
             ),
+            # What ended within an hour: tokens and cost.
+            models.Index(
+                fields=["finished_at"],
+                condition=models.Q(finished_at__isnull=False),
+                name="pipelinerun_finished",
+            ),
         ]
 
     def __str__(self) -> str:

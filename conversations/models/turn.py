@@ -207,6 +207,22 @@ class Turn(models.Model):
     # ({"statuses": ["pending", "open"]}). It is no human's takeover. Kept when the turn
     # is tried again: what a failed run did is none either.
     by_flow = models.JSONField(default=dict, db_default={}, blank=True, editable=False)
+    # The operator who had these messages answered once more, and past which human
+    # reply that operator wants the bot to speak all the same.
+    asked_by = models.CharField(
+        _("asked for by"), max_length=150, blank=True, default="", db_default=""
+    )
+    despite_message_id = models.PositiveBigIntegerField(
+        default=0, db_default=0, editable=False
+    )
+    replay_of = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="replays",
+        verbose_name=_("once more after"),
+    )
     # From here on the answer may have reached the customer: nothing joins any more.
     posting_at = models.DateTimeField(null=True, editable=False)
     lease = models.UUIDField(null=True, editable=False)
@@ -250,6 +266,12 @@ class Turn(models.Model):
             ),
             # The overview: the last 24 hours.
             models.Index(fields=["-created_at"], name="turn_time"),
+            # What ended within an hour: the figures, and the alert of failures.
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="turn_finished",
+            ),
         ]
 
     def __str__(self) -> str:
