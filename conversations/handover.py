@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from django.conf import settings
+from django.utils import translation
+
 from bridge_project.lib.errors import (
     ConfigurationError,
     UpstreamError,
@@ -62,7 +65,9 @@ def hand_over(
         _say(turn, OutgoingMessage.Part.FAILURE_TEXT, bot.failure_public_text, client)
     notes = turn.handover_reason not in _WITHOUT_NOTE
     if notes and bot.failure_private_text.strip():
-        note = bot.failure_private_text.replace("{cause}", _cause(turn))
+        with translation.override(bot.language or settings.LANGUAGE_CODE):
+            cause = _cause(turn)
+        note = bot.failure_private_text.replace("{cause}", cause)
         _say(turn, OutgoingMessage.Part.FAILURE_NOTE, note, client)
     if speaks and opens:
         client.toggle_status(

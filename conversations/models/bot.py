@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid5
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -292,6 +293,18 @@ class Bot(models.Model):
         blank=True,
         default="The bot could not answer: {cause}",
         help_text=_("{cause} is replaced by the reason. Empty: no note."),
+    )
+    language = models.CharField(
+        _("language of the notes"),
+        max_length=10,
+        choices=settings.LANGUAGES,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "In which the bridge writes causes into notes to the agents. Empty: as "
+            "LANGUAGE_CODE says."
+        ),
     )
     created_at = models.DateTimeField(
         _("created"), default=timezone.now, editable=False

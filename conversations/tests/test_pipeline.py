@@ -857,6 +857,18 @@ def test_the_note_says_just_the_reason(turn: Turn, platforms: Platforms) -> None
     ]
 
 
+def test_the_note_is_written_in_the_bots_language(
+    turn: Turn, platforms: Platforms
+) -> None:
+    Bot.objects.update(enabled=False, language="ru")
+
+    run_until_done(turn, most=2)
+
+    assert [post["content"] for post in platforms.posted] == [
+        "The bot could not answer: бот выключен"
+    ]
+
+
 def test_the_note_names_the_first_cause(turn: Turn, platforms: Platforms) -> None:
     platforms.dify_answers(**dify_error(401, "unauthorized", "no"))
     platforms.chatwoot_has_history()
