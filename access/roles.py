@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from auditlog.context import disable_auditlog
 from django.apps import AppConfig
 from django.apps import apps as registry
 from django.apps.registry import Apps
@@ -58,7 +59,10 @@ def grant_after_migrate(
     `flush` sends the signal, too, but without the apps.
     """
     if app_config.label in EVERYTHING:
-        grant(apps, app_label=app_config.label, using=using)
+        # What a migration brings is nobody's change, and the table of changes may not
+        # be there yet.
+        with disable_auditlog():
+            grant(apps, app_label=app_config.label, using=using)
 
 
 def grant(apps: Apps, *, app_label: str, using: str) -> None:

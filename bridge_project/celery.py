@@ -1,4 +1,4 @@
-"""The Celery application; tasks live in `conversations.tasks` and `.housekeeping`."""
+"""The Celery application; tasks live in `conversations.tasks` and its neighbours."""
 
 from __future__ import annotations
 
@@ -12,4 +12,5 @@ app = Celery("bridge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="housekeeping")
+app.autodiscover_tasks(related_name="jobs")
 app.autodiscover_tasks(related_name="worker")

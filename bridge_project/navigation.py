@@ -89,7 +89,7 @@ SIDEBAR: list[dict[str, Any]] = [
     },
     {
         "title": _("For engineers"),
-        "collapsible": True,
+        # Not collapsible: Unfold unfolds it for the mouse only.
         "items": [
             _page(_("Runs of Dify"), "bolt", "conversations.pipelinerun"),
             _page(_("Outgoing messages"), "send", "conversations.outgoingmessage"),

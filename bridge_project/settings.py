@@ -79,7 +79,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "auditlog.middleware.AuditlogMiddleware",  # after the user is known
+    "conversations.configuration.actors.NameActors",  # after the user is known
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it puts its page in the login's place
@@ -215,6 +215,7 @@ DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="bridge@localhost")
 AUDITLOG_INCLUDE_ALL_MODELS = False
 # Who did it is enough; addresses of people are not kept.
 AUDITLOG_DISABLE_REMOTE_ADDR = True
+AUDITLOG_STORE_JSON_CHANGES = True
 
 # --- The API that Dify flows call -----------------------------------------------
 

@@ -8,6 +8,8 @@ from django.views.generic import RedirectView
 
 from bridge_project.health import health
 
+handler500 = "bridge_project.away.server_error"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", include("conversations.admin.urls")),

@@ -18,6 +18,9 @@ OWNERS: Mapping[TokenName, str] = {"bot": "bot", "admin": "administrator"}
 # app/controllers/concerns/access_token_auth_helper.rb, request_exception_handler.rb.
 _NOT_FOR_BOTS = "not authorized for bots"
 _NOT_THIS_ACTION = "not authorized to do this action"
+# A 401 about the body, not about the token: a member that the account does not have
+# (section 5.6, team_members_controller.rb).
+_UNKNOWN_MEMBER = "Invalid User IDs"
 
 
 class TokenRefused(Unauthorized):
@@ -69,6 +72,8 @@ def kind_of_refusal(response: Response) -> type[UpstreamRejected]:
     if not body.keys() & {"error", "errors"}:
         return Blocked
     text = str(body.get("error", ""))
+    if _UNKNOWN_MEMBER in text:
+        return UpstreamRejected
     if _NOT_FOR_BOTS in text:
         return NotOpenToBots
     if response.status_code == 403 or _NOT_THIS_ACTION in text:

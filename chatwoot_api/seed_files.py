@@ -1,7 +1,8 @@
 """Reads files that say which teams, labels and attributes an account shall have.
 
 YAML or JSON. Only what a file says of a thing is compared and changed; the rest stays
-as it is in Chatwoot.
+as it is in Chatwoot. A file may have one list, or several: `teams`, `labels` and
+`attributes`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _CHATWOOTS_OWN = frozenset(
         "updated_at",
     }
 )
+# Aliases of YAML can make a small file endless.
+_MAX_VALUES = 200_000
 _WORDS_OF_MODELS = {name.removesuffix("_attribute"): name for name in MODELS[:2]}
 
 
@@ -41,7 +44,7 @@ class BadFile(BridgeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """One thing as the file wants it.
+    """One thing as the file wants it, or the operator.
 
     `identity` finds it among what there is; `fields` are Chatwoot's, and to be so;
     `defaults` are said only when it is made.
@@ -51,6 +54,10 @@ class Wanted:
     identity: str
     fields: JsonObject
     defaults: JsonObject = field(default_factory=dict)
+
+
+# No field of Chatwoot's teams, but a list of its own there; here e-mail addresses.
+MEMBERS = "members"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +78,18 @@ def load(path: str) -> JsonValue:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as err:
         raise BadFile(f"{path} cannot be read: {err}") from err
-    if path.endswith(".json"):
-        try:
-            return _as_json(json.loads(text))
-        except ValueError as err:
-            raise BadFile(f"{path} is no JSON: {err}") from err
+    return parse(text, name=path, is_json=path.endswith(".json"))
+
+
+def parse(text: str, *, name: str, is_json: bool = False) -> JsonValue:
+    """Return what a text of YAML says, or of JSON; `name` is for the error: BadFile."""
     try:
+        if is_json:
+            return _as_json(json.loads(text))
         return _as_json(yaml.safe_load(text))
-    except yaml.YAMLError as err:
-        raise BadFile(f"{path} is no YAML: {err}") from err
+    except (ValueError, yaml.YAMLError, RecursionError) as err:
+        form = "JSON" if is_json else "YAML"
+        raise BadFile(f"{name} is no {form}: {err}") from err
 
 
 def read_teams(data: JsonValue) -> Seed:
@@ -88,9 +98,10 @@ def read_teams(data: JsonValue) -> Seed:
         "name": ("name", _text),
         "description": ("description", _text),
         "allow_auto_assign": ("allow_auto_assign", _truth),
+        "members": (MEMBERS, _mails),
     }
     entries, notes = _entries(data, kind="team", name="name", readers=readers)
-    wanted = [_by_name(fields, field="name") for fields in entries]
+    wanted = [team(fields) for fields in entries]
     return Seed(wanted=_distinct(wanted, kind="team"), notes=notes)
 
 
@@ -105,7 +116,7 @@ def read_labels(data: JsonValue) -> Seed:
         "show_on_sidebar": ("show_on_sidebar", _truth),
     }
     entries, notes = _entries(data, kind="label", name="title", readers=readers)
-    wanted = [_by_name(fields, field="title") for fields in entries]
+    wanted = [label(fields) for fields in entries]
     return Seed(wanted=_distinct(wanted, kind="label"), notes=notes)
 
 
@@ -134,7 +145,7 @@ def read_attributes(data: JsonValue, *, key: str = "region", name: str = "") -> 
     entries, notes = _entries(
         data, kind="attribute", name="attribute_key", readers=readers
     )
-    wanted = [_attribute(fields) for fields in entries]
+    wanted = [attribute(fields) for fields in entries]
     return Seed(wanted=_distinct(wanted, kind="attribute"), notes=notes)
 
 
@@ -152,12 +163,22 @@ def attribute_identity(*, model: str, key: str) -> str:
     return f"{key} ({model.removesuffix('_attribute')})"
 
 
+def team(fields: JsonObject) -> Wanted:
+    """Return what Chatwoot's fields of a team, and `members`, want."""
+    return _by_name(fields, field="name")
+
+
+def label(fields: JsonObject) -> Wanted:
+    """Return what Chatwoot's fields of a label want."""
+    return _by_name(fields, field="title")
+
+
 def _by_name(fields: JsonObject, *, field: str) -> Wanted:
     name = str(fields[field])
     return Wanted(name=name, identity=fold(name), fields=fields)
 
 
-def _attribute(fields: JsonObject) -> Wanted:
+def attribute(fields: JsonObject) -> Wanted:
     """Say what follows from the rest: values make a list, and the default is text."""
     key = str(fields["attribute_key"])
     model = str(fields.get("attribute_model") or MODELS[0])
@@ -194,6 +215,8 @@ def _entries(
             if key in readers:
                 field, read = readers[key]
                 fields[field] = _read_one(read, value, where=f"{where}: “{key}”")
+                if fields[field] is None:
+                    del fields[field]
             elif key not in _CHATWOOTS_OWN:
                 unknown[key] = None
         if not fields.get(name):
@@ -253,6 +276,18 @@ def _texts(value: JsonValue) -> list[JsonValue]:
     return list(dict.fromkeys(_text(item) for item in value))
 
 
+def _mails(value: JsonValue) -> list[JsonValue] | None:
+    """Read e-mail addresses, once each; nothing said of members is nothing wanted."""
+    if value is None:
+        return None
+    mails = [str(mail).casefold() for mail in _texts(value)]
+    for mail in mails:
+        if "@" not in mail:
+            msg = f"must be e-mail addresses of agents; “{mail}” is none."
+            raise ValueError(msg)
+    return list(dict.fromkeys(mails))
+
+
 def _display_type(value: JsonValue) -> str:
     return _choice(value, names=DISPLAY_TYPES, words={})
 
@@ -281,10 +316,17 @@ def _choice(
 
 def _as_json(value: object) -> JsonValue:
     """Return what JSON has, too: YAML knows dates, and keys that are no texts."""
-    if isinstance(value, dict):
-        return {str(key): _as_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_as_json(item) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return str(value)
+    left = iter(range(_MAX_VALUES))
+
+    def read(item: object) -> JsonValue:
+        if next(left, None) is None:
+            raise BadFile(f"The file has more than {_MAX_VALUES} values.")
+        if isinstance(item, dict):
+            return {str(key): read(part) for key, part in item.items()}
+        if isinstance(item, list):
+            return [read(part) for part in item]
+        if item is None or isinstance(item, str | int | float | bool):
+            return item
+        return str(item)
+
+    return read(value)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bridge_project.lib.errors import BridgeError, NotFound, UpstreamError
 from bridge_project.lib.types import JsonObject, JsonValue
+from chatwoot_api import team_members
 from chatwoot_api.client import ChatwootClient
+from chatwoot_api.models import AttributeDefinition, Label, Team
 from chatwoot_api.names import fold
 from chatwoot_api.refusals import reason_given
-from chatwoot_api.seed_files import Wanted, attribute_identity
-from chatwoot_api.settings_payloads import MODELS
+from chatwoot_api.seed_files import MEMBERS, Wanted, attribute_identity
+from chatwoot_api.settings_payloads import MODELS, DefinitionRow, LabelRow, TeamRow
 
 Verb = Literal["create", "update", "delete"]
 DONE: dict[Verb, str] = {"create": "created", "update": "updated", "delete": "deleted"}
@@ -34,6 +36,8 @@ class Kind:
 
     word: str
     words: str
+    # What a name is found by.
+    identity: Callable[[str], str]
     existing: Callable[[ChatwootClient], list[Existing]]
     create: Callable[[ChatwootClient, JsonObject], object]
     update: Callable[[ChatwootClient, int, JsonObject], object]
@@ -42,7 +46,7 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One call that is to be made; `before` has the fields that it changes."""
+    """What is to be made so; `before` has the fields that change, or are deleted."""
 
     verb: Verb
     name: str
@@ -52,13 +56,25 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What is wanted beside what there is; one of both may be missing."""
+
+    wanted: Wanted | None
+    there: Existing | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What has to be done; `left` are the names that only Chatwoot has, and keeps."""
+    """What has to be done; `left` are the names that only Chatwoot has, and keeps.
+
+    `notes` are sentences about what is wanted, but cannot be done.
+    """
 
     kind: Kind
     changes: tuple[Change, ...]
     unchanged: int
     left: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def count(self, verb: Verb) -> int:
         """Return how many changes of a kind there are."""
@@ -81,51 +97,93 @@ def compare(
     prune: bool = False,
 ) -> Plan:
     """Return what is to be created, updated and, with `prune`, deleted."""
-    rows = list(existing)
     changes: list[Change] = []
-    named: set[int] = set()
+    left: list[str] = []
     unchanged = 0
-    for one in wanted:
-        found = [row for row in rows if row.identity == one.identity]
-        named.update(row.number for row in found)
-        if not found:
-            fields = {**one.defaults, **one.fields}
-            changes.append(
-                Change(verb="create", name=one.name, fields=fields, before={})
-            )
+    for pair in pairs(wanted, existing=existing):
+        if pair.wanted is None and not prune:
+            left.append(pair.there.name if pair.there else "")
             continue
-        # Two names may fold to one; what is written just so is meant.
-        written = one.name.casefold()
-        row = next((x for x in found if x.name.casefold() == written), found[0])
-        change = _update(one, row=row)
+        change = change_of(pair)
         unchanged += change is None
         changes.extend([] if change is None else [change])
-    others = [row for row in rows if row.number not in named]
-    if prune:
-        changes += [
-            Change(
-                verb="delete", name=row.name, number=row.number, fields={}, before={}
-            )
-            for row in others
-        ]
-    left = () if prune else tuple(row.name for row in others)
-    return Plan(kind=kind, changes=tuple(changes), unchanged=unchanged, left=left)
+    return Plan(
+        kind=kind, changes=tuple(changes), unchanged=unchanged, left=tuple(left)
+    )
+
+
+def pairs(wanted: Iterable[Wanted], *, existing: Iterable[Existing]) -> list[Pair]:
+    """Put side by side what belongs together; what only Chatwoot has comes last."""
+    found: dict[str, list[Existing]] = {}
+    for row in existing:
+        found.setdefault(row.identity, []).append(row)
+    both: list[Pair] = []
+    for one in wanted:
+        rows = found.pop(one.identity, [])
+        # Two names may fold to one; what is written just so is meant.
+        written = one.name.casefold()
+        exact = (row for row in rows if row.name.casefold() == written)
+        both.append(
+            Pair(wanted=one, there=next(exact, rows[0]) if rows else None),
+        )
+    others = (row for rows in found.values() for row in rows)
+    return both + [Pair(wanted=None, there=row) for row in others]
+
+
+def change_of(pair: Pair) -> Change | None:
+    """Return what makes Chatwoot have what is wanted; None if it has.
+
+    What nobody wants is deleted: leave such pairs out to keep it.
+    """
+    one, row = pair.wanted, pair.there
+    if one is not None and row is not None:
+        return _update(one, row=row)
+    if one is not None:
+        fields = {**one.defaults, **one.fields}
+        return Change(verb="create", name=one.name, fields=fields, before={})
+    if row is not None:
+        return Change(
+            verb="delete",
+            name=row.name,
+            number=row.number,
+            fields={},
+            before=dict(row.fields),
+        )
+    return None
 
 
 def plan(
     client: ChatwootClient, kind: Kind, wanted: Iterable[Wanted], *, prune: bool = False
 ) -> Plan:
     """Ask Chatwoot what there is, and compare. Raises BridgeError."""
-    return compare(kind, wanted, existing=kind.existing(client), prune=prune)
+    ones = list(wanted)
+    rows = kind.existing(client)
+    notes: list[str] = []
+    with_members = {one.identity for one in ones if MEMBERS in one.fields}
+    if with_members:
+        agents = client.agents()
+        ones, notes = team_members.only_known(ones, agents=agents)
+        rows = [
+            read_members(client, row) if row.identity in with_members else row
+            for row in rows
+        ]
+    found = compare(kind, ones, existing=rows, prune=prune)
+    return replace(found, notes=tuple(notes))
+
+
+def read_members(client: ChatwootClient, row: Existing) -> Existing:
+    """Return a team along with who is in it."""
+    mails = team_members.mails_of(client.team_members(row.number))
+    return replace(row, fields={**row.fields, MEMBERS: mails})
 
 
 def apply(plan: Plan, *, client: ChatwootClient) -> Iterator[Applied]:
     """Make the changes one by one; what fails does not keep back the others."""
     for change in plan.changes:
         try:
-            _make(change, kind=plan.kind, client=client)
+            make(change, kind=plan.kind, client=client)
         except BridgeError as err:
-            yield Applied(change=change, error=_sentence(err))
+            yield Applied(change=change, error=sentence(err))
         else:
             yield Applied(change=change)
 
@@ -140,6 +198,7 @@ def lines(plan: Plan) -> Iterator[str]:
                 yield f"    {name}: {_shown(value)}"
             else:
                 yield f"    {name}: {_difference(change.before[name], value)}"
+    yield from plan.notes
     if plan.left:
         names = ", ".join(f"“{name}”" for name in plan.left)
         yield f"Not in the file, and left as they are: {names}."
@@ -150,7 +209,7 @@ def _update(one: Wanted, *, row: Existing) -> Change | None:
     fields = {
         name: value
         for name, value in one.fields.items()
-        if name in row.fields and not _is_same(row.fields[name], value, field=name)
+        if name in row.fields and not is_same(row.fields[name], value, field=name)
     }
     if not fields:
         return None
@@ -160,13 +219,17 @@ def _update(one: Wanted, *, row: Existing) -> Change | None:
     )
 
 
-def _is_same(there: JsonValue, wanted: JsonValue, *, field: str) -> bool:
+def is_same(there: JsonValue, wanted: JsonValue, *, field: str) -> bool:
+    """Tell whether two values of a field mean the same to Chatwoot."""
     if field == "color":
         return str(there).casefold() == str(wanted).casefold()
+    if field == MEMBERS and isinstance(there, list) and isinstance(wanted, list):
+        return set(map(str, there)) == set(map(str, wanted))
     return there == wanted
 
 
-def _make(change: Change, *, kind: Kind, client: ChatwootClient) -> None:
+def make(change: Change, *, kind: Kind, client: ChatwootClient) -> None:
+    """Have Chatwoot make one change. Raises BridgeError."""
     match change.verb:
         case "create":
             kind.create(client, change.fields)
@@ -179,7 +242,8 @@ def _make(change: Change, *, kind: Kind, client: ChatwootClient) -> None:
                 return  # somebody else deleted it
 
 
-def _sentence(err: BridgeError) -> str:
+def sentence(err: BridgeError) -> str:
+    """Say why a change failed, first in Chatwoot's own words."""
     reason = reason_given(err) if isinstance(err, UpstreamError) else ""
     return f"Chatwoot says: {reason}. [{err}]" if reason else str(err)
 
@@ -200,69 +264,114 @@ def _difference(before: JsonValue, after: JsonValue) -> str:
     return ", ".join(new + gone) or "in another order"
 
 
+def existing_team(row: TeamRow | Team, *, number: int) -> Existing:
+    """Return a team as Chatwoot or its mirror has it."""
+    return Existing(
+        number=number,
+        name=row.name,
+        identity=fold(row.name),
+        fields={
+            "description": row.description,
+            "allow_auto_assign": row.allow_auto_assign,
+        },
+    )
+
+
+def existing_label(row: LabelRow | Label, *, number: int) -> Existing:
+    """Return a label as Chatwoot or its mirror has it."""
+    return Existing(
+        number=number,
+        name=row.title,
+        identity=fold(row.title),
+        fields={
+            "description": row.description,
+            "color": row.color,
+            "show_on_sidebar": row.show_on_sidebar,
+        },
+    )
+
+
+def existing_attribute(
+    row: DefinitionRow | AttributeDefinition, *, number: int
+) -> Existing | None:
+    """Return an attribute as Chatwoot or its mirror has it.
+
+    None for what belongs to companies, or to what a newer Chatwoot brought.
+    """
+    if row.model not in MODELS[:2]:
+        return None
+    identity = attribute_identity(model=row.model, key=row.key)
+    return Existing(
+        number=number,
+        name=identity,
+        identity=identity,
+        fields={
+            "attribute_display_name": row.display_name,
+            "attribute_display_type": row.display_type,
+            "attribute_description": row.description,
+            "attribute_values": list(row.values),
+            "regex_pattern": row.regex_pattern,
+            "regex_cue": row.regex_cue,
+        },
+    )
+
+
 def _teams(client: ChatwootClient) -> list[Existing]:
-    return [
-        Existing(
-            number=row.id,
-            name=row.name,
-            identity=fold(row.name),
-            fields={
-                "description": row.description,
-                "allow_auto_assign": row.allow_auto_assign,
-            },
-        )
-        for row in client.teams()
-    ]
+    return [existing_team(row, number=row.id) for row in client.teams()]
 
 
 def _labels(client: ChatwootClient) -> list[Existing]:
-    return [
-        Existing(
-            number=row.id,
-            name=row.title,
-            identity=fold(row.title),
-            fields={
-                "description": row.description,
-                "color": row.color,
-                "show_on_sidebar": row.show_on_sidebar,
-            },
-        )
-        for row in client.account_labels()
-    ]
+    return [existing_label(row, number=row.id) for row in client.account_labels()]
 
 
 def _attributes(client: ChatwootClient) -> list[Existing]:
-    """Leave out what belongs to companies, or to what a newer Chatwoot brought."""
-    return [
-        Existing(
-            number=row.id,
-            name=attribute_identity(model=row.model, key=row.key),
-            identity=attribute_identity(model=row.model, key=row.key),
-            fields={
-                "attribute_display_name": row.display_name,
-                "attribute_display_type": row.display_type,
-                "attribute_description": row.description,
-                "attribute_values": list(row.values),
-                "regex_pattern": row.regex_pattern,
-                "regex_cue": row.regex_cue,
-            },
-        )
-        for row in client.attribute_definitions()
-        if row.model in MODELS[:2]
-    ]
+    rows = client.attribute_definitions()
+    found = (existing_attribute(row, number=row.id) for row in rows)
+    return [row for row in found if row is not None]
+
+
+def _create_team(client: ChatwootClient, fields: JsonObject) -> object:
+    own, mails = _without_members(fields)
+    made = client.create_team(own)
+    if mails:
+        try:
+            team_members.write(client, made.id, mails=mails)
+        except BridgeError as err:
+            raise BridgeError(
+                "The team was made, but its members could not be set; compare again "
+                f"to set them. {sentence(err)}"
+            ) from err
+    return made
+
+
+def _update_team(client: ChatwootClient, number: int, fields: JsonObject) -> object:
+    own, mails = _without_members(fields)
+    made = client.update_team(number, own) if own else None
+    if mails is not None:
+        team_members.write(client, number, mails=mails)
+    return made
+
+
+def _without_members(fields: JsonObject) -> tuple[JsonObject, list[str] | None]:
+    """Part Chatwoot's fields of a team from its members; None: leave them alone."""
+    own = {name: value for name, value in fields.items() if name != MEMBERS}
+    mails = fields.get(MEMBERS)
+    return own, [str(mail) for mail in mails] if isinstance(mails, list) else None
 
 
 TEAMS = Kind(
     word="team",
     words="teams",
+    identity=fold,
     existing=_teams,
-    create=ChatwootClient.create_team,
-    update=ChatwootClient.update_team,
+    create=_create_team,
+    update=_update_team,
     delete=ChatwootClient.delete_team,
 )
 LABELS = Kind(
     word="label",
     words="labels",
+    identity=fold,
     existing=_labels,
     create=ChatwootClient.create_label,
     update=ChatwootClient.update_label,
@@ -271,8 +380,11 @@ LABELS = Kind(
 ATTRIBUTES = Kind(
     word="attribute",
     words="attributes",
+    identity=str,
     existing=_attributes,
     create=ChatwootClient.create_definition,
     update=ChatwootClient.update_definition,
     delete=ChatwootClient.delete_definition,
 )
+# By the word of the kind, which is also `Wish.kind`.
+KINDS: Mapping[str, Kind] = {kind.word: kind for kind in (TEAMS, LABELS, ATTRIBUTES)}

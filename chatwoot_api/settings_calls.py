@@ -6,11 +6,12 @@ none (reference/chatwoot.md sections 5.2 and 5.6).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.api import SHORT_TIMEOUT_S, ChatwootApi
+from chatwoot_api.lenient import id_at, object_at
 from chatwoot_api.settings_payloads import (
     AgentRow,
     DefinitionRow,
@@ -66,6 +67,37 @@ class SettingsCalls(ChatwootApi):
         """Delete a team; its conversations have none then."""
         self._delete("teams", team_id)
 
+    def team_members(self, team_id: int) -> list[AgentRow]:
+        """Return the agents of a team."""
+        return self._list(f"teams/{team_id}/team_members", read_agent)
+
+    def set_team_members(self, team_id: int, agent_ids: Sequence[int]) -> None:
+        """Make these agents, at least one, the members of a team, and nobody else.
+
+        An unknown number is refused with 401 "Invalid User IDs" (section 5.6).
+        """
+        self._members("PATCH", team_id, agent_ids)
+
+    def remove_team_members(self, team_id: int, agent_ids: Sequence[int]) -> None:
+        """Take these agents out of a team."""
+        self._members("DELETE", team_id, agent_ids)
+
+    def conversations_with(
+        self, *, team_id: int | None = None, label: str = ""
+    ) -> int | None:
+        """Count the conversations of a team or with a label, in whatever status.
+
+        None if Chatwoot answers without a count (section 5.4).
+        """
+        chosen = {"labels[]": label} if label else {"team_id": str(team_id)}
+        path = f"{self._root}/conversations/meta"
+        params = {"status": "all", "assignee_type": "all", **chosen}
+        reply = self._ask(
+            ("admin",), "GET", path, params=params, timeout_s=SHORT_TIMEOUT_S
+        )
+        meta = object_at(reply, "meta") if isinstance(reply, dict) else {}
+        return id_at(meta, "all_count")
+
     def create_label(self, fields: JsonObject) -> LabelRow:
         """Make a label; its title has no spaces, is stored in lower case, is new."""
         return self._create("labels", fields, read=read_label)
@@ -95,6 +127,11 @@ class SettingsCalls(ChatwootApi):
     def delete_definition(self, definition_id: int) -> None:
         """Delete a custom attribute; the values stay where they are set."""
         self._delete("custom_attribute_definitions", definition_id)
+
+    def _members(self, method: str, team_id: int, agent_ids: Sequence[int]) -> None:
+        path = f"{self._root}/teams/{team_id}/team_members"
+        body: JsonObject = {"user_ids": list(agent_ids)}
+        self._ask(("admin",), method, path, json=body, timeout_s=SHORT_TIMEOUT_S)
 
     def _list(
         self, endpoint: str, read: Callable[[JsonObject], RowT | None]

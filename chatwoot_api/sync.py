@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db import models, transaction
 
-from bridge_project.lib.errors import BridgeError, ConfigurationError
+from bridge_project.lib.errors import BridgeError, ConfigurationError, NotFound
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import (
     Agent,
@@ -20,6 +22,7 @@ from chatwoot_api.models import (
     Label,
     Team,
 )
+from chatwoot_api.refusals import NotPermitted
 from chatwoot_api.settings_payloads import (
     AgentRow,
     DefinitionRow,
@@ -32,13 +35,20 @@ logger = logging.getLogger(__name__)
 
 MirrorT = TypeVar("MirrorT", Agent, AttributeDefinition, Label, Team)
 
+# Members cost a request for each team; what is beyond keeps those that were known.
+MAX_TEAMS_WITH_MEMBERS = 200
 
-def pull(account: ChatwootAccount, *, now: datetime) -> dict[str, int]:
+
+def pull(
+    account: ChatwootAccount, *, now: datetime, with_members: bool = False
+) -> dict[str, int]:
     """Read an account's settings into the mirrors; returns how many of each there are.
 
     Rows that Chatwoot no longer has are deleted, except inboxes, on which history
     hangs. If anything cannot be read, nothing is written. Needs the administrator's
     token: ConfigurationError without one, UpstreamError if Chatwoot does not answer.
+    Who is in which team stays as it was known, unless `with_members`: a waiting flow
+    has no time for a request per team, and needs none of it.
     """
     if not account.admin_token:
         raise ConfigurationError(
@@ -49,6 +59,7 @@ def pull(account: ChatwootAccount, *, now: datetime) -> dict[str, int]:
     teams, agents = client.teams(), client.agents()
     labels, definitions = client.account_labels(), client.attribute_definitions()
     inboxes = client.inboxes()
+    members = _members(client, teams) if with_members else {}
     with transaction.atomic():
         mirrored_at = _locked(account)
         if mirrored_at is None or mirrored_at <= now:
@@ -61,6 +72,7 @@ def pull(account: ChatwootAccount, *, now: datetime) -> dict[str, int]:
                 {row.id: _definition(row) for row in definitions},
             )
             _remember(inboxes, account=account)
+            _remember_members(members, account=account)
             ChatwootAccount.objects.filter(pk=account.pk).update(mirrored_at=now)
             mirrored_at = now
     account.mirrored_at = mirrored_at
@@ -97,7 +109,7 @@ def pull_all(*, now: datetime) -> dict[str, int]:
         try:
             account = ChatwootAccount.objects.get(pk=pk)
             if account.admin_token:
-                pull(account, now=now)
+                pull(account, now=now, with_members=True)
                 counts["read"] += 1
         except (
             BridgeError,
@@ -139,7 +151,7 @@ def _write(
     mirror.exclude(**{f"{number}__in": list(rows)}).delete()
     for row in rows.values():
         row.account = account
-    fixed = {"id", "account", number}
+    fixed = {"id", "account", number, "member_ids"}
     model._default_manager.bulk_create(
         rows.values(),
         update_conflicts=True,
@@ -158,6 +170,27 @@ def _remember(rows: Iterable[InboxRow], *, account: ChatwootAccount) -> None:
         Inbox.objects.remember(
             account, chatwoot_id=row.id, name=row.name, channel=row.channel
         )
+
+
+def _members(client: ChatwootClient, teams: Iterable[TeamRow]) -> dict[int, list[int]]:
+    """Ask who is in each team; left out is what is gone by now, or not shown to us."""
+    members: dict[int, list[int]] = {}
+    for row in islice(teams, MAX_TEAMS_WITH_MEMBERS):
+        with suppress(NotFound, NotPermitted):
+            agents = client.team_members(row.id)
+            members[row.id] = sorted({agent.id for agent in agents})
+    return members
+
+
+def _remember_members(
+    members: Mapping[int, list[int]], *, account: ChatwootAccount
+) -> None:
+    rows = list(
+        Team.objects.filter(account=account, chatwoot_team_id__in=list(members))
+    )
+    for row in rows:
+        row.member_ids = members[row.chatwoot_team_id]
+    Team.objects.bulk_update(rows, ["member_ids"])
 
 
 def _team(row: TeamRow) -> Team:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import timedelta
 from time import monotonic
 
 from django.utils import timezone
 
 from bridge_project.lib.database import release_connection
-from bridge_project.lib.errors import (
-    BridgeError,
-    ConfigurationError,
-    UpstreamError,
-)
+from bridge_project.lib.errors import BridgeError, UpstreamError
 from bridge_project.lib.redact import cut, mask_ours, mask_ours_within
 from bridge_project.lib.types import JsonObject
 from conversations import context, former_runs, memory, slots
@@ -54,6 +51,8 @@ from dify_api.pick_up import pick_up
 PARAMETERS_FRESH_FOR = timedelta(minutes=15)
 # How long after the last answer we take for granted that Dify still has the memory.
 TRUST_MEMORY_FOR = timedelta(minutes=10)
+# An agent that thinks more often is not told in full.
+MAX_STEPS = 30
 _ID_FIELDS = [
     "dify_task_id",
     "dify_message_id",
@@ -341,12 +340,7 @@ class _Ask:
         self._run.inputs = mask_ours_within(shaped.inputs)
         for note in shaped.notes:
             self._note(note)
-        if shaped.missing:
-            names = ", ".join(f"“{name}”" for name in shaped.missing)
-            raise ConfigurationError(
-                f"The Dify app requires {names}, but there is no value for it. Map it "
-                "at the bot's inputs, or make it optional in Dify."
-            )
+        context.refuse_incomplete(shaped)
 
     def _note(self, text: str) -> None:
         if text not in self._run.notes:
@@ -361,6 +355,10 @@ class _Ask:
         # The model knows the inputs, and may repeat them to the customer.
         run.answer = mask_ours(reply.answer)
         run.thinking = mask_ours(reply.thinking)
+        # What an agent thought and which tools it used; tools answer with anything.
+        run.notes += [
+            mask_ours_within(asdict(step)) for step in reply.steps[:MAX_STEPS]
+        ]
         run.first_event_ms = reply.first_event_ms
         run.first_text_ms = reply.first_text_ms
         run.duration_ms = reply.duration_ms

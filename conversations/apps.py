@@ -13,5 +13,8 @@ class ConversationsConfig(AppConfig):
     verbose_name = _("Bridge")
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and what has a history."""
         from conversations import checks  # noqa: F401, PLC0415 needs loaded models
+        from conversations.configuration import history  # noqa: PLC0415
+
+        history.register()

@@ -8,13 +8,22 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
+from bridge_project.lib.errors import ConfigurationError
 from bridge_project.lib.types import JsonObject, JsonValue
+from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import Attachment, Message, parse_event
 from conversations import conversation_tokens
 from conversations.models import Bot, Conversation, Turn, WebhookEvent
 from dify_api.inputs import ShapedInputs, shape_inputs
 from dify_api.models import DifyApp
 from dify_api.payloads import CHAT_MODES
+
+# Whatever Chatwoot's people define; any name may follow.
+FREE_SOURCES = (
+    "conversation.custom_attributes",
+    "conversation.additional_attributes",
+    "contact.custom_attributes",
+)
 
 # A question without text: Dify refuses an empty query, with or without a file.
 _SENT = {
@@ -48,9 +57,29 @@ def inputs_for(turn: Turn, *, bot: Bot, app: DifyApp, question: str) -> ShapedIn
     A token that would be cut is left out: nothing can be reached with half of it.
     """
     token = conversation_tokens.make(turn.conversation, bot=bot, turn=turn)
-    wanted = wanted_inputs(
-        bot.inputs, conversation=turn.conversation, question=question, token=token
+    return fitted_inputs(
+        turn.conversation, bot=bot, app=app, question=question, token=token
     )
+
+
+def fitted_inputs(
+    conversation: Conversation,
+    *,
+    bot: Bot,
+    app: DifyApp,
+    question: str,
+    token: str,
+    given: Mapping[str, JsonValue] | None = None,
+) -> ShapedInputs:
+    """Return the inputs as the bot maps them, fitted to what the app declares.
+
+    `given` values take the place of mapped ones. The conversation may be one that is
+    stored nowhere.
+    """
+    wanted = wanted_inputs(
+        bot.inputs, conversation=conversation, question=question, token=token
+    )
+    wanted |= given or {}
     if app.mode not in CHAT_MODES:
         wanted[app.query_input] = question
     too_short = [
@@ -65,6 +94,16 @@ def inputs_for(turn: Turn, *, bot: Bot, app: DifyApp, question: str) -> ShapedIn
     shaped = shape_inputs(wanted, fields=app.declared_inputs())
     notes = tuple(_too_short(name, len(token)) for name in too_short)
     return replace(shaped, notes=(*notes, *shaped.notes))
+
+
+def refuse_incomplete(shaped: ShapedInputs) -> None:
+    """Raise ConfigurationError if Dify would refuse the run for want of an input."""
+    if shaped.missing:
+        names = ", ".join(f"“{name}”" for name in shaped.missing)
+        raise ConfigurationError(
+            f"The Dify app requires {names}, but there is no value for it. Map it "
+            "at the bot's inputs, or make it optional in Dify."
+        )
 
 
 def _too_short(name: str, length: int) -> str:
@@ -132,6 +171,26 @@ def input_sources(
             "conversation_token": token,
         },
     }
+
+
+def known_sources() -> list[str]:
+    """Return the paths that an input may be mapped to, but for names of attributes."""
+    nobody = Conversation(
+        account=ChatwootAccount(account_id=0), chatwoot_conversation_id=0
+    )
+    tree = input_sources(nobody, question="")
+    return sorted(
+        f"{group}.{name}"
+        for group, members in tree.items()
+        if isinstance(members, dict)
+        for name in members
+    )
+
+
+def is_source(path: str) -> bool:
+    """Tell whether an input may be mapped to it: known, or somebody's attribute."""
+    is_free = path.startswith(tuple(f"{free}." for free in FREE_SOURCES))
+    return is_free or path in known_sources()
 
 
 def _look_up(sources: JsonObject, path: str) -> JsonValue:

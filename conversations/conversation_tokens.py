@@ -14,16 +14,23 @@ from conversations.models import Bot, Conversation, Turn
 PREFIX = "bridge-conv-"
 # No token is that long; nothing longer is worth a look.
 _MAX_CHARS = 1000
+# What a run in the playground gets in place of a token. It opens nothing, is known for
+# what it is, and is as long as the others: what has no room for it has none for them.
+_OF_THE_PLAYGROUND = PREFIX + "playground-"
+PLAYGROUND = _OF_THE_PLAYGROUND.ljust(110, "x")
 
 
 class BadConversationToken(BridgeError):
-    """The conversation token is forged, cut, or too old."""
+    """The conversation token is forged, cut, too old, or that of a trial."""
 
     code = "not_authenticated"
 
-    def __init__(self, message: str = "", *, is_expired: bool = False) -> None:
+    def __init__(
+        self, message: str = "", *, is_expired: bool = False, is_trial: bool = False
+    ) -> None:
         super().__init__(message)
         self.is_expired = is_expired
+        self.is_trial = is_trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,11 @@ def read(token: str) -> ConversationClaim:
     text = token.strip()
     if not text.startswith(PREFIX) or len(text) > _MAX_CHARS:
         raise BadConversationToken("This is no conversation token.")
+    if text.startswith(_OF_THE_PLAYGROUND):
+        raise BadConversationToken(
+            "The run was asked for in the playground and has no conversation.",
+            is_trial=True,
+        )
     try:
         account_id, conversation_id, bot_id, turn_id = _signer().unsign_object(
             text.removeprefix(PREFIX), max_age=settings.CONVERSATION_TOKEN_MAX_AGE_S

@@ -38,22 +38,25 @@ def decide(
     bot: Bot | None,
     known: Reason | None,
     now: datetime,
+    despite_message_id: int = 0,
+    at_any_age: bool = False,
 ) -> Decision:
     """Decide about one event.
 
     `conversation` is the mirror with this event already applied, `bot` the one that
     owns the inbox. `known` says why the message is settled by an earlier event:
-    DUPLICATE_MESSAGE or MESSAGE_DELETED.
+    DUPLICATE_MESSAGE or MESSAGE_DELETED. An operator may want an answer in spite of a
+    human's reply up to `despite_message_id`, and `at_any_age`.
     """
     reason = _why_not_a_customers_message(event) or _why_not_ours(
-        event.message, conversation=conversation, bot=bot
+        event.message, conversation=conversation, bot=bot, since=despite_message_id
     )
     reason = reason or known
     if reason is not None or not (event.message and conversation and bot):
         return Decision(Action.IGNORE, reason or Reason.UNKNOWN_EVENT)
-    reason = _why_unanswerable(
-        event.message, conversation=conversation, bot=bot, now=now
-    )
+    reason = _why_silenced(
+        event.message, conversation=conversation, bot=bot, since=despite_message_id
+    ) or _why_unanswerable(event.message, bot=bot, now=None if at_any_age else now)
     if reason is None:
         return Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
     hides = hides_from_humans(status=conversation.status, bot=bot)
@@ -190,12 +193,12 @@ def is_paused(situation: Situation, *, bot: Bot) -> bool:
         return True
     value = situation.custom_attributes.get(bot.pause_attribute)
     if isinstance(value, str):
-        return value.strip().lower() not in _NOT_SET
+        return value.strip().lower() not in NOT_SET
     return bool(value)
 
 
 # What people and flows write for "no".
-_NOT_SET = frozenset({"", "false", "0", "no", "off", "none", "null"})
+NOT_SET = frozenset({"", "false", "0", "no", "off", "none", "null"})
 
 
 def is_human_reply(message: Message) -> bool:
@@ -260,7 +263,11 @@ def _reason_of_outgoing(message: Message) -> Reason:
 
 
 def _why_not_ours(
-    message: Message | None, *, conversation: Conversation | None, bot: Bot | None
+    message: Message | None,
+    *,
+    conversation: Conversation | None,
+    bot: Bot | None,
+    since: int,
 ) -> Reason | None:
     """Say why a customer's message is not the bridge's to care for."""
     if message is None or conversation is None:
@@ -271,25 +278,26 @@ def _why_not_ours(
         return Reason.NO_BOT_FOR_INBOX
     if conversation.contact_blocked:
         return Reason.CONTACT_BLOCKED
-    reason = why_no_longer(
-        situation_of(conversation), turn_message_id=message.id, bot=bot
-    )
+    reason = _why_silenced(message, conversation=conversation, bot=bot, since=since)
     return None if reason in SILENCED else reason
 
 
+def _why_silenced(
+    message: Message, *, conversation: Conversation, bot: Bot, since: int
+) -> Reason | None:
+    situation = situation_of(conversation)
+    return why_no_longer(situation, turn_message_id=max(message.id, since), bot=bot)
+
+
 def _why_unanswerable(
-    message: Message, *, conversation: Conversation, bot: Bot, now: datetime
+    message: Message, *, bot: Bot, now: datetime | None
 ) -> Reason | None:
     """Say why a message that waits for the bot is for the humans all the same."""
-    situation = situation_of(conversation)
-    silenced = why_no_longer(situation, turn_message_id=message.id, bot=bot)
-    if silenced is not None:
-        return silenced
     if not bot.enabled:
         return Reason.BOT_DISABLED
     if bot.dify_app is None:
         return Reason.BOT_HAS_NO_APP
-    if _age_s(message, now=now) > bot.max_message_age_s:
+    if now is not None and _age_s(message, now=now) > bot.max_message_age_s:
         return Reason.TOO_OLD
     return None
 

@@ -37,6 +37,7 @@ from conversations.models import (
     PipelineRun,
     Turn,
 )
+from conversations.models.trial import PLAYGROUND_USER
 from conversations.models.turn import UNFINISHED
 from dify_api.client import DifyClient
 from dify_api.models import DifyApp
@@ -55,6 +56,8 @@ PAUSES = (
 )
 # A run may still be storing its memory when the conversation gets resolved.
 SETTLED_AFTER = timedelta(hours=1)
+# A talk in the playground that nobody goes on with.
+TALK_KEPT_FOR = timedelta(days=1)
 # Wanted with one statement.
 BATCH = 500
 # Chatwoot's own words for a record that is not there.
@@ -144,6 +147,23 @@ def want_by_policy(*, now: datetime) -> int:
     return wanted
 
 
+def want_old_talks(*, now: datetime) -> int:
+    """Have deleted what talks in the playground have left in Dify; return how many.
+
+    Found by their user, since the talk itself may be forgotten by now.
+    """
+    rows = DifyConversation.objects.filter(
+        conversation=None,
+        dify_user__startswith=PLAYGROUND_USER,
+        delete_wanted_at=None,
+        last_used_at__lt=now - TALK_KEPT_FOR,
+    )
+    ids = list(rows.values_list("pk", flat=True)[:BATCH])
+    return want_all(
+        DifyConversation.objects.filter(pk__in=ids), reason=DifyConversation.End.UNUSED
+    )
+
+
 def inboxes_of(bot: Bot) -> list[int]:
     """Return the inboxes that the bot answers, and no other bot does."""
     return [
@@ -175,21 +195,40 @@ def delete_due(*, now: datetime, limit: int = 50) -> dict[str, int]:
             _put_off(row, now=now)
             counts["put_off"] += 1
             continue
-        try:
-            was_there = _delete(row)
-        except InUse as err:
-            _put_off(row, now=now, error=err.message)
-            counts["put_off"] += 1
-        except Exception as err:  # one row that is odd must not keep the others
-            if isinstance(err, Unauthorized | UpstreamUnavailable):
-                away.add(row.app_id)
-            if not isinstance(err, BridgeError | ImproperlyConfigured):
-                logger.exception("Dify conversation %s cannot be deleted", row.pk)
-            _note_failure(row, err, now=now)
-            counts["failed"] += 1
-        else:
-            counts["deleted"] += _note_proof(row, was_there=was_there, now=now)
+        result, err = _try(row, now=now)
+        counts[result] += 1
+        if isinstance(err, Unauthorized | UpstreamUnavailable):
+            away.add(row.app_id)
     return dict(counts)
+
+
+def delete_now(row: DifyConversation, *, now: datetime) -> DifyConversation:
+    """Try once to delete what is wanted deleted; return the row with what came of it.
+
+    Not if a worker is just trying: what is not deleted is tried again anyway.
+    """
+    due = DifyConversation.objects.filter(next_delete_at__lte=now, deleted_at=None)
+    if due.filter(pk=row.pk).update(next_delete_at=now + LEASE):
+        row.refresh_from_db()
+        _try(row, now=now)
+    row.refresh_from_db()
+    return row
+
+
+def _try(row: DifyConversation, *, now: datetime) -> tuple[str, Exception | None]:
+    """Try to delete a row that is leased, and note what came of it; never raises."""
+    try:
+        was_there = _delete(row)
+    except InUse as err:
+        _put_off(row, now=now, error=err.message)
+        return "put_off", err
+    except Exception as err:  # one row that is odd must not keep the others
+        if not isinstance(err, BridgeError | ImproperlyConfigured):
+            logger.exception("Dify conversation %s cannot be deleted", row.pk)
+        _note_failure(row, err, now=now)
+        return "failed", err
+    _note_proof(row, was_there=was_there, now=now)
+    return "deleted", None
 
 
 def _delete(row: DifyConversation) -> bool:

@@ -23,6 +23,7 @@ from conversations.models import (
     DifyConversation,
     Erasure,
     Reason,
+    Trial,
     Turn,
     WebhookEvent,
 )
@@ -61,6 +62,7 @@ def stored(account: ChatwootAccount, contact_id: int) -> Stored:
         + _events_without_conversation(account.pk, contact_id).count(),
         callbacks=Callback.objects.filter(conversation__in=ids).count()
         + _callbacks_without_conversation(account.pk, contact_id).count(),
+        trials=_trials_with(account.pk, contact_id).count(),
         dify_conversations=DifyConversation.objects.filter(
             conversation__in=ids
         ).count(),
@@ -136,6 +138,7 @@ def _erase_here(wish: Erasure, *, now: datetime) -> None:
         removed = Counter(
             events=removal.remove_events(events),
             callbacks=removal.remove_callbacks(callbacks),
+            trials=_remove_trials(wish),
         )
         _count(wish, removed)
     _note_erased(wish, now=now)
@@ -231,6 +234,24 @@ def _callbacks_without_conversation(
     named = Q(arguments__contact_id__in=[contact_id, str(contact_id)])
     told = Q(after__contact_id=contact_id) | Q(answer__contact_id=contact_id)
     return Callback.objects.filter(named | told, account=account_id, conversation=None)
+
+
+def _trials_with(account_id: int, contact_id: int) -> QuerySet[Trial]:
+    """Return the questions of the playground whose talks were told of the contact.
+
+    No index finds them; they are few, and kept for weeks at most.
+    """
+    told = Trial.objects.filter(bot__account=account_id, inputs__contact_id=contact_id)
+    return Trial.objects.filter(talk__in=told.values("talk"))
+
+
+def _remove_trials(wish: Erasure) -> int:
+    """Delete them, and have Dify forget the talks; a worker in one loses its row."""
+    trials = _trials_with(wish.account_id, wish.chatwoot_contact_id)
+    ids = list(trials.values_list("pk", flat=True))
+    memories = DifyConversation.objects.filter(trials__in=ids)
+    deletion.want_all(memories, reason=DifyConversation.End.ERASED, erasure=wish)
+    return removal.remove_trials(Trial.objects.filter(pk__in=ids))
 
 
 def _count(wish: Erasure, counts: Counter[str]) -> None:

@@ -75,9 +75,9 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
         )
     by_flow = Turn.objects.values_list("by_flow", flat=True).get(pk=turn.pk)
     marks = marks_of(by_flow, by_webhook=by_webhook)
-    newest = turn.last_message_id
-    reason = why_no_longer(situation, turn_message_id=newest, bot=bot, marks=marks)
-    without = why_no_longer(situation, turn_message_id=newest, bot=bot)
+    since = turn.takeover_after_id
+    reason = why_no_longer(situation, turn_message_id=since, bot=bot, marks=marks)
+    without = why_no_longer(situation, turn_message_id=since, bot=bot)
     return Look(
         why_not=reason,
         status=situation.status,
@@ -93,7 +93,8 @@ def _human_reply_after(
 
     A note, or the customer's next message, may hide the reply that is asked for.
     """
-    if last is not None and last.id <= turn.last_message_id:
+    since = turn.takeover_after_id
+    if last is not None and last.id <= since:
         return 0
     if last is not None and is_human_reply(last):
         return last.id
@@ -101,7 +102,7 @@ def _human_reply_after(
         return 0
     try:
         history = client.list_messages(
-            turn.conversation.chatwoot_conversation_id, after=turn.last_message_id
+            turn.conversation.chatwoot_conversation_id, after=since
         )
     except (UpstreamRejected, UnexpectedReply):
         return 0  # the webhooks' own news have to do

@@ -56,10 +56,12 @@ def hand_over(
     The status comes last: Chatwoot counts it as the bot's handoff, and afterwards the
     bot may not speak. It is what brings the customer to the agents, so a refused line
     or note does not stop it. A bot that only writes notes leaves customer and status
-    alone; one that was paused meanwhile says nothing to the customer (`quietly`).
+    alone; one that was paused meanwhile says nothing to the customer (`quietly`), nor
+    does one that answers once more: there was an answer, or this line, before.
     Without `opens` the status is one that the bot's own flow has set on purpose.
     """
     speaks = bot.reply_as == ReplyAs.MESSAGE
+    quietly = quietly or turn.replay_of_id is not None
     tells = speaks and not quietly and turn.handover_reason not in _QUIET
     if tells and bot.failure_public_text.strip():
         _say(turn, OutgoingMessage.Part.FAILURE_TEXT, bot.failure_public_text, client)

@@ -8,7 +8,9 @@ from celery import shared_task
 from django.utils import timezone
 
 from chatwoot_api import sync
-from conversations import deletion, erasure, idle, probes, retention
+from conversations import deletion, erasure, heartbeats, idle, probes, retention
+from conversations.alerts import book, delivery
+from conversations.reports import figures
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ def pull_mirrors() -> dict[str, int]:
 def delete_in_dify() -> dict[str, int]:
     """Want deleted in Dify what the policies say, and delete what is due."""
     wanted = deletion.want_by_policy(now=timezone.now())
+    wanted += deletion.want_old_talks(now=timezone.now())
     return {"wanted": wanted, **deletion.delete_due(now=timezone.now())}
 
 
@@ -49,6 +52,25 @@ def prune() -> dict[str, int]:
     """Forget what is older than the accounts' limits."""
     pruned = retention.prune(timezone.now())
     return {**pruned.counts, "more": int(pruned.more)}
+
+
+@shared_task(ignore_result=True)
+def note_beat() -> None:
+    """Note that beat sends its tasks, that Redis keeps them and that a worker hears."""
+    heartbeats.note_beat(now=timezone.now(), by=heartbeats.own_name())
+
+
+@shared_task
+def roll_up_figures() -> dict[str, int]:
+    """Count what happened in the last hours, for the overview."""
+    return figures.roll_up(timezone.now())
+
+
+@shared_task
+def look_for_trouble() -> dict[str, int]:
+    """Begin and end alerts, and send what is due of them."""
+    looked = book.look(timezone.now())
+    return {**looked, **delivery.deliver_due(timezone.now())}
 
 
 @shared_task

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from time import monotonic
+from typing import Protocol
 from uuid import UUID
 
 from django.utils import timezone
@@ -53,10 +55,34 @@ class Watch:
             raise Interrupted(self.cause)
 
 
+class Leases(Protocol):
+    """The rows of one table that processes hold leases of."""
+
+    def renew(self, leases: Iterable[UUID], *, now: datetime) -> int:
+        """Prolong them; return how many still hold."""
+
+    def interrupts(self, leases: Iterable[UUID]) -> dict[UUID, str]:
+        """Return why each is to be given up, "" if it is not; lost ones are missing."""
+
+
+class _TurnLeases:
+    def renew(self, leases: Iterable[UUID], *, now: datetime) -> int:
+        return Turn.objects.renew(leases, now=now)
+
+    def interrupts(self, leases: Iterable[UUID]) -> dict[UUID, str]:
+        rows = Turn.objects.filter(status=Turn.Status.RUNNING, lease__in=leases)
+        found = rows.values_list("lease", "interrupt")
+        return {lease: cause for lease, cause in found if lease is not None}
+
+
 class LeaseKeeper:
     """Renews the leases that it holds until they are let go."""
 
-    def __init__(self, *, every_s: float = WATCH_EVERY_S) -> None:
+    def __init__(
+        self, leases: Leases | None = None, *, every_s: float = WATCH_EVERY_S
+    ) -> None:
+        """Without `leases` it keeps those of turns."""
+        self._leases = leases or _TurnLeases()
         self._every_s = every_s
         self._watches: dict[UUID, Watch] = {}
         self._lock = threading.Lock()
@@ -90,8 +116,13 @@ class LeaseKeeper:
                 watch.interrupt(SHUTDOWN)
 
     @property
+    def is_ending(self) -> bool:
+        """Tell whether this process takes nothing new."""
+        return self._shuts_down
+
+    @property
     def count(self) -> int:
-        """How many turns this process is running."""
+        """How many runs of its kind this process has."""
         with self._lock:
             return len(self._watches)
 
@@ -109,20 +140,14 @@ class LeaseKeeper:
             try:
                 if rounds % RENEW_EVERY == 0:
                     alive = [x for x, watch in watches.items() if not watch.hangs()]
-                    Turn.objects.renew(alive, now=timezone.now())
-                _look(watches)
+                    self._leases.renew(alive, now=timezone.now())
+                found = self._leases.interrupts(list(watches))
+                for lease, watch in watches.items():
+                    watch.interrupt(found.get(lease, LEASE_LOST))
             except Exception as err:  # the thread must outlive every fault
                 logger.warning("Leases could not be renewed: %s", err)
             finally:
                 release_connection()
-
-
-def _look(watches: dict[UUID, Watch]) -> None:
-    """Note which runs lost their lease, or are to be given up."""
-    rows = Turn.objects.filter(status=Turn.Status.RUNNING, lease__in=list(watches))
-    found = dict(rows.values_list("lease", "interrupt"))
-    for lease, watch in watches.items():
-        watch.interrupt(found.get(lease, LEASE_LOST))
 
 
 keeper = LeaseKeeper()

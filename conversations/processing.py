@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from bridge_project.lib.redact import cut
 from chatwoot_api.payloads import parse_event
-from conversations import deletion, mirror, turns
+from conversations import deletion, mirror, turns, waiting
 from conversations.decisions import (
     NO_MARKS,
     Decision,
@@ -73,14 +73,14 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
     event = parse_event(row.payload)
     if event.account_id not in (None, row.account.account_id):
         decision = Decision(Action.IGNORE, Reason.UNKNOWN_ACCOUNT)
-        _store(row, decision=decision, now=now)
+        store(row, decision=decision, now=now)
         return None
     if event.conversation is None:
         decision = decide(event, conversation=None, bot=None, known=None, now=now)
-        _store(row, decision=decision, now=now)
+        store(row, decision=decision, now=now)
         return None
     conversation = mirror.locked(row.account, number=event.conversation.id)
-    before = situation_of(conversation)
+    before, waited = situation_of(conversation), waiting.known_of(conversation)
     mirror.apply(event, to=conversation)
     bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
     _forget_if_resolved(before.status, conversation=conversation, bot=bot)
@@ -88,11 +88,14 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
         event,
         conversation=conversation,
         bot=bot,
-        known=_known(row),
+        known=known(row),
         now=now,
     )
     row.conversation = conversation
-    _store(row, decision=decision, now=now)
+    store(row, decision=decision, now=now)
+    waiting.follow(
+        event, conversation=conversation, before=waited, bot=bot, reason=decision.reason
+    )
     ended = None
     if decision.reason == Reason.MESSAGE_DELETED and event.message:
         ended = turns.withdraw(conversation, message_id=event.message.id)
@@ -127,8 +130,11 @@ def _follow(
     newest = conversation.last_customer_message_id
     reason = why_no_longer(current, turn_message_id=newest, bot=bot)
     if reason is not None:
-        marks = _marks(Turn.objects.running_turn(conversation.pk))
-        reason = why_no_longer(current, turn_message_id=newest, bot=bot, marks=marks)
+        turn = Turn.objects.running_turn(conversation.pk)
+        since = max(newest, turn.despite_message_id if turn else 0)
+        reason = why_no_longer(
+            current, turn_message_id=since, bot=bot, marks=_marks(turn)
+        )
         if reason is not None:
             Turn.objects.interrupt_running(conversation.pk, cause=reason)
         return None
@@ -198,13 +204,13 @@ def _take_back(
             parse_event(row.payload),
             conversation=conversation,
             bot=bot,
-            known=_known(row),
+            known=known(row),
             now=now,
         )
         if decision.action == Action.ANSWER:
             row.turn = None
             row.save(update_fields=["turn"])
-            _store(row, decision=decision, now=now)
+            store(row, decision=decision, now=now)
     return turns.start_waiting(conversation)
 
 
@@ -224,7 +230,7 @@ def _settled_by_flow(conversation: Conversation, *, before: Situation, bot: Bot)
     return turn.last_message_id if by_others is None else 0
 
 
-def _known(row: WebhookEvent) -> Reason | None:
+def known(row: WebhookEvent) -> Reason | None:
     """Tell whether an earlier event settled this message, and how.
 
     Another delivery may have brought it to be answered, and the news of its deletion
@@ -253,7 +259,7 @@ def _forget_if_resolved(
         deletion.on_resolved(conversation, bot=bot)
 
 
-def _store(row: WebhookEvent, *, decision: Decision, now: datetime) -> None:
+def store(row: WebhookEvent, *, decision: Decision, now: datetime) -> None:
     row.status = WebhookEvent.Status.PROCESSED
     row.action = decision.action
     row.reason = decision.reason
@@ -305,11 +311,12 @@ def _owe_handover(row: WebhookEvent) -> None:
     conversation = mirror.locked(row.account, number=row.chatwoot_conversation_id)
     inbox = conversation.inbox
     bot = Bot.objects.for_inbox(inbox) if inbox else row.account.bots.first()
-    if bot is None or _known(row):
+    if bot is None or known(row):
         return
     row.conversation = conversation
     row.action, row.reason = Action.HAND_OVER, Reason.INTERNAL_ERROR
     row.save(update_fields=["action", "reason", "conversation"])
+    waiting.begin(conversation, at=row.received_at)
     turns.add_message(
         row,
         conversation=conversation,

@@ -17,8 +17,11 @@ from conversations.models import (
     Callback,
     Conversation,
     DifyConversation,
+    Job,
+    JobItem,
     OutgoingMessage,
     PipelineRun,
+    Trial,
     Turn,
     UpstreamCall,
     WebhookEvent,
@@ -31,6 +34,7 @@ def remove_turns(turn_ids: Sequence[int]) -> Counter[str]:
     An event that lost its turn would look like a message that waits for one.
     """
     _keep_ids_in_dify(turn_ids)
+    Turn.objects.filter(replay_of__in=turn_ids).update(replay_of=None)
     runs = PipelineRun.objects.filter(turn__in=turn_ids).values("pk")
     return Counter(
         # One after the other: an index serves each, and none serves both at once.
@@ -52,6 +56,27 @@ def remove_events(events: QuerySet[WebhookEvent]) -> int:
 def remove_callbacks(callbacks: QuerySet[Callback]) -> int:
     """Delete what flows asked for; nothing hangs on it."""
     return _delete(callbacks)
+
+
+def remove_trials(trials: QuerySet[Trial]) -> int:
+    """Delete questions of the playground, and what Dify has forgotten of them."""
+    memory_ids = list(trials.values_list("dify_conversation", flat=True))
+    count = _delete(trials)
+    memories = DifyConversation.objects.filter(
+        ~Exists(Trial.objects.filter(dify_conversation=OuterRef("pk"))),
+        pk__in=memory_ids,
+        erasure=None,
+    )
+    _delete(memories.exclude(deleted_at=None))
+    return count
+
+
+def remove_job(job_id: int, *, max_items: int) -> bool:
+    """Delete a job that is over; False if it has more items, of which some went."""
+    items = JobItem.objects.filter(job=job_id)
+    ids = list(items.order_by("pk").values_list("pk", flat=True)[:max_items])
+    _delete(JobItem.objects.filter(pk__in=ids))
+    return len(ids) < max_items and bool(_delete(Job.objects.filter(pk=job_id)))
 
 
 def remove_conversations(conversation_ids: Sequence[int]) -> int:

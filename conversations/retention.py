@@ -27,9 +27,11 @@ from conversations.models import (
     Callback,
     Conversation,
     DifyConversation,
+    Job,
     OutgoingMessage,
     PipelineRun,
     Retention,
+    Trial,
     Turn,
     UpstreamCall,
     WebhookEvent,
@@ -40,10 +42,14 @@ from conversations.models.turn import UNFINISHED
 BATCH = 500
 MAX_BATCHES = 1000
 MAX_S = 60.0
+# What operators tried in the playground is of use for days; no limit makes it longer.
+TRIALS_KEPT_FOR = timedelta(days=30)
+# Reports of jobs have ids and sentences, no text of a customer.
+JOBS_KEPT_FOR = timedelta(days=90)
 _EVER = datetime.min.replace(tzinfo=UTC)
 # Nobody works on one conversation for so long; by now they are of dead processes.
 LOCKS_KEPT_FOR = timedelta(hours=1)
-_NO_TEXTS = Q(query="", inputs={}, answer="", thinking="", error="")
+_NO_TEXTS = Q(query="", inputs={}, answer="", thinking="", notes=[], error="")
 _NOTHING_ASKED = Q(arguments={}, before={}, after={}, answer={}, message="")
 RowT = TypeVar("RowT", bound=Model)
 
@@ -82,6 +88,9 @@ def prune(
         counts.update(done)
         if done:
             audit.record(AuditEntry.Verb.PRUNED, account=account_id, counts={**done})
+    if jobs := _delete_jobs(before=now - JOBS_KEPT_FOR, budget=budget):
+        counts["jobs"] = jobs
+        audit.record(AuditEntry.Verb.PRUNED, counts={"jobs": jobs})
     _clear_sessions()
     ActionLock.objects.filter(expires_at__lt=now - LOCKS_KEPT_FOR).delete()
     return Pruned(counts=dict(counts), more=budget.is_used_up)
@@ -93,6 +102,20 @@ def _clear_sessions() -> None:
     Celery's results are not ours to clear: beat's own `celery.backend_cleanup` does it.
     """
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+
+
+def _delete_jobs(*, before: datetime, budget: Budget) -> int:
+    """Delete jobs that ended before then, whatever account they were for."""
+    over = Job.objects.filter(finished_at__lt=before).order_by("pk")
+    count = 0
+    for job_id in over.values_list("pk", flat=True)[:BATCH]:
+        while budget.take():
+            with transaction.atomic():
+                is_gone = removal.remove_job(job_id, max_items=BATCH)
+            if is_gone:
+                count += 1
+                break
+    return count
 
 
 class _Pruning:
@@ -108,6 +131,7 @@ class _Pruning:
         self._before_history = now - timedelta(days=limits.history_days)
         self._before_texts = now - timedelta(days=texts)
         # Payloads hold the same texts.
+        self._before_trials = max(self._before_texts, now - TRIALS_KEPT_FOR)
         payloads = min(limits.payload_days, texts)
         self._before_payloads = now - timedelta(days=payloads)
 
@@ -121,6 +145,7 @@ class _Pruning:
         counts["payloads_emptied"] += self._empty_payloads()
         counts["turns_emptied"] += self._empty_texts()
         counts["conversations_emptied"] += self._empty_names()
+        counts.update(self._delete_trials())
         return {kind: count for kind, count in counts.items() if count}
 
     # --- Rows: the oldest first, by the index of their time -------------------------
@@ -182,6 +207,19 @@ class _Pruning:
             rows,
             order="updated_at",
             remove=lambda ids: Counter(conversations=removal.remove_conversations(ids)),
+        )
+
+    def _delete_trials(self) -> Counter[str]:
+        """Delete questions of the playground; their texts are all there is to them."""
+        rows = Trial.objects.filter(
+            bot__account=self._account_id, created_at__lt=self._before_trials
+        ).exclude(status__in=(Trial.Status.WAITING, Trial.Status.RUNNING))
+        return self._delete(
+            rows,
+            order="created_at",
+            remove=lambda ids: Counter(
+                trials=removal.remove_trials(Trial.objects.filter(pk__in=ids))
+            ),
         )
 
     def _delete(
@@ -278,7 +316,7 @@ def _locked(rows: QuerySet[RowT], *, order: str) -> list[int]:
 def _empty_turns(turn_ids: list[int]) -> int:
     """Empty what was said in finished turns; reasons, codes, ids and numbers stay."""
     runs = PipelineRun.objects.filter(turn__in=turn_ids).exclude(_NO_TEXTS)
-    runs.update(query="", inputs={}, answer="", thinking="", error="")
+    runs.update(query="", inputs={}, answer="", thinking="", notes=[], error="")
     posts = OutgoingMessage.objects.filter(turn__in=turn_ids)
     posts.exclude(content="").update(content="")
     calls = UpstreamCall.objects.filter(turn__in=turn_ids)

@@ -58,6 +58,11 @@ def next_in_line(app_id: int, *, now: datetime) -> list[int]:
     return ids
 
 
+def is_full(app: DifyApp, *, now: datetime, besides_turns: int = 0) -> bool:
+    """Tell whether customers' runs and so many others have taken all places."""
+    return _taken(app.pk, now=now) + besides_turns >= app.current_limit
+
+
 def _taken(app_id: int, *, now: datetime, besides: int | None = None) -> int:
     """Count the places that other turns than `besides` have taken."""
     running = PipelineRun.objects.filter(

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
+from typing import NamedTuple
 
 from django.utils import timezone
 
 from bridge_project.lib.database import release_connection
-from conversations import sweep, tasks
+from conversations import jobs, sweep, tasks, trials
 from conversations.tasks import Work
 
 logger = logging.getLogger(__name__)
@@ -24,6 +27,22 @@ EVERY_S = 5.0
 # Events are decided in milliseconds, turns wait for Dify.
 EVENTS_AT_ONCE = 16
 TURNS_AT_ONCE = 200
+JOBS_AT_ONCE = 4
+TRIALS_AT_ONCE = 4
+
+
+class Chore(NamedTuple):
+    """Work besides events and turns: how it is found, and who does it."""
+
+    work: Work
+    find: Callable[[datetime], Iterable[int]]
+    at_once: int
+
+
+CHORES = (
+    Chore(jobs.run_job, jobs.due, JOBS_AT_ONCE),
+    Chore(tasks.run_trial, trials.due, TRIALS_AT_ONCE),
+)
 
 
 class Sweeper:
@@ -32,10 +51,12 @@ class Sweeper:
     def __init__(self, *, every_s: float = EVERY_S) -> None:
         self._every_s = every_s
         self._stopped = threading.Event()
-        self._pools = {
+        self._pools: dict[Work, ThreadPoolExecutor] = {
             tasks.process_event: ThreadPoolExecutor(EVENTS_AT_ONCE, "sweep-events"),
             tasks.run_turn: ThreadPoolExecutor(TURNS_AT_ONCE, "sweep-turns"),
         }
+        for chore in CHORES:
+            self._pools[chore.work] = ThreadPoolExecutor(chore.at_once, "sweep-chores")
         self._busy: set[tuple[Work, int]] = set()
 
     def start(self) -> None:
@@ -49,9 +70,13 @@ class Sweeper:
 
     def sweep(self) -> int:
         """Take what is overdue; return how much of it nobody here is doing yet."""
-        found = sweep.find(now=timezone.now())
+        now = timezone.now()
+        found = sweep.find(now=now)
         taken = [self.take(tasks.process_event, one) for one in found.event_ids]
         taken += [self.take(tasks.run_turn, one) for one in found.turn_ids]
+        # After the customers, who must not wait for a fault in here.
+        for chore in CHORES:
+            taken += [self.take(chore.work, one) for one in chore.find(now)]
         return sum(taken)
 
     def take(self, work: Work, object_id: int) -> bool:
@@ -78,7 +103,7 @@ class Sweeper:
         try:
             work(object_id)
         except Exception:
-            # It is stored with the event or the turn, and tried again.
+            # It is stored with the row, and tried again.
             logger.exception("%s(%s) failed", work.__name__, object_id)
         finally:
             self._busy.discard((work, object_id))

@@ -14,11 +14,11 @@ from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from conversations import pipeline, processing, slots
+from conversations import pipeline, processing, slots, trials
 
 logger = logging.getLogger(__name__)
 
-# One of the two tasks below.
+# One of the tasks below, or a job.
 Work = Task[[int], object]
 
 # Longer pauses stay in the row (`next_attempt_at`) and are the sweep's.
@@ -54,6 +54,12 @@ def run_turn(turn_id: int) -> str:
     return result.summary
 
 
+@shared_task(ignore_result=True)
+def run_trial(trial_id: int) -> str:
+    """Ask a bot what somebody asked in the playground; the trial tells the rest."""
+    return trials.run(trial_id)
+
+
 def wake_event(event_id: int) -> None:
     """Ask a worker to process an event; quietly, if Redis is away."""
     publisher.send(process_event, event_id, delay_s=0.0)
@@ -63,6 +69,11 @@ def wake_turn(turn_id: int, *, delay_s: float = 0.0) -> None:
     """Ask a worker to run a turn, now or soon."""
     if delay_s <= MAX_COUNTDOWN_S:
         publisher.send(run_turn, turn_id, delay_s=delay_s)
+
+
+def wake_trial(trial_id: int) -> None:
+    """Ask a worker to run a trial; without Redis the sweep does it in seconds."""
+    publisher.send(run_trial, trial_id, delay_s=0.0)
 
 
 class Publisher:

@@ -12,7 +12,7 @@ from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from conversations import mirror
+from conversations import mirror, waiting
 from conversations.models import (
     Action,
     Bot,
@@ -166,6 +166,9 @@ def finish(
         )
         if not ended:
             return None
+        if status == Turn.Status.ANSWERED:
+            up_to = max(numbers, default=turn.last_message_id)
+            waiting.answered(conversation, bot=turn.bot, up_to=up_to)
         joined = turn.events.exclude(pk__in=[event.pk for event in about])
         return start_waiting(conversation, and_also=joined)
     return None

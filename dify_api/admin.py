@@ -24,6 +24,7 @@ from bridge_project.lib.admin_base import (
     badge,
     health_badge,
     moment,
+    outside_link,
 )
 from bridge_project.lib.errors import BridgeError, Unauthorized, UpstreamError
 from bridge_project.lib.secret_fields import SecretAdminMixin, SecretFormMixin
@@ -45,6 +46,7 @@ class DifyAppForm(SecretFormMixin, forms.ModelForm):  # type: ignore[misc,type-a
             "name",
             "base_url",
             "api_key",
+            "console_url",
             "mode",
             "query_input",
             "answer_output",
@@ -72,9 +74,13 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
         "last_error_at",
         "parameters_read_at",
         "declared",
+        "log",
     )
     fieldsets = (
-        (None, {"fields": ("name", "base_url", "api_key", "mode")}),
+        (
+            None,
+            {"fields": ("name", "base_url", "api_key", "mode", "console_url", "log")},
+        ),
         (
             _("What Dify says"),
             {
@@ -144,6 +150,15 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
     @admin.display(description=_("read from Dify"), ordering="parameters_read_at")
     def read_at(self, app: DifyApp) -> SafeString:
         return moment(app.parameters_read_at)
+
+    @admin.display(description=_("log in Dify"))
+    def log(self, app: DifyApp) -> SafeString | str:
+        """Link to the app's log in Dify's console."""
+        if app.log_url():
+            return outside_link(app.log_url(), text=_("Open the log in Dify"))
+        if app.console_url:
+            return gettext("The page's address has no /app/… in it.")
+        return NOTHING
 
     @admin.display(description=_("declared inputs"))
     def declared(self, app: DifyApp) -> SafeString | str:
@@ -304,7 +319,8 @@ def _inputs_table(app: DifyApp) -> SafeString | str:
         ),
     )
     return format_html(
-        '<div class="bridge-scroll"><table class="bridge-table"><thead><tr>{}</tr>'
+        '<div class="bridge-scroll" tabindex="0"><table class="bridge-table">'
+        "<thead><tr>{}</tr>"
         "</thead><tbody>{}</tbody></table></div>",
         head,
         rows,

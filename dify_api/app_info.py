@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from bridge_project.lib.errors import BridgeError, ConfigurationError, Unauthorized
 from bridge_project.lib.health import describe
-from bridge_project.lib.http import CallLog
+from bridge_project.lib.http import READ_TIMEOUT_S, CallLog
 from dify_api.client import DifyClient
 from dify_api.models import DifyApp
 from dify_api.payloads import AppInfo, AppMode
@@ -16,14 +16,21 @@ CHECK_USER = "bridge-check"
 _HEALTH_FIELDS = ["health", "last_error", "last_error_at", "next_probe_at"]
 
 
-def refresh(app: DifyApp, *, call_log: CallLog | None = None) -> None:
+def refresh(
+    app: DifyApp,
+    *,
+    call_log: CallLog | None = None,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> None:
     """Read /info and /parameters and store mode, parameters and health.
 
     Raises what the calls raise, after storing it as the app's last error.
     """
     key_is_good = False
     try:
-        with DifyClient(app.connection(), call_log=call_log) as client:
+        with DifyClient(
+            app.connection(), call_log=call_log, read_timeout_s=read_timeout_s
+        ) as client:
             info = client.info()
             key_is_good = True
             parameters = client.parameters()

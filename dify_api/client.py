@@ -19,6 +19,7 @@ import requests
 from bridge_project.lib.errors import ConfigurationError, UpstreamError
 from bridge_project.lib.http import (
     CONNECT_TIMEOUT_S,
+    READ_TIMEOUT_S,
     CallLog,
     JsonApi,
     retry_after_s,
@@ -46,7 +47,7 @@ from dify_api.payloads import (
 )
 from dify_api.reading import malformed
 from dify_api.stored import parse_message, parse_run
-from dify_api.stream import OnProgress, RunStream, ShouldStop
+from dify_api.stream import OnEvent, OnProgress, RunStream, ShouldStop
 
 # A cut-off turn is among the newest of its conversation.
 _MESSAGES_LIMIT = 20
@@ -58,14 +59,20 @@ class DifyClient(JsonApi):
     service: ClassVar[str] = "dify"
 
     def __init__(
-        self, connection: DifyConnection, *, call_log: CallLog | None = None
+        self,
+        connection: DifyConnection,
+        *,
+        call_log: CallLog | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
+        """`read_timeout_s`: how long a look-up may take; runs have their own limits."""
         super().__init__(
             base_url=connection.api_url,
             secrets=(connection.api_key,),
             call_log=call_log,
         )
         self.connection = connection
+        self._read_timeout_s = read_timeout_s
 
     # --- The app ------------------------------------------------------------------
 
@@ -89,6 +96,7 @@ class DifyClient(JsonApi):
         files: Sequence[InputFile] = (),
         trace_id: str = "",
         on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
         should_stop: ShouldStop | None = None,
     ) -> DifyReply:
         """Run the app once and return its reply.
@@ -96,11 +104,12 @@ class DifyClient(JsonApi):
         Workflow and completion apps take the customer's text as one of their inputs.
         `on_progress` is called with the ids as soon as there are any, and every 10 s
         while bytes arrive; what it raises ends the stream and comes out here (the run
-        goes on in Dify unless `stop` is called). `should_stop` is asked once a second
-        from the answer's first byte on, also while nothing arrives; True ends the
-        stream with RunAborted. Failures that Dify reports, and SilentStream, StreamCut,
-        RunTooLong, RunAborted and DifyUnexpectedReply are DifyErrors with `ids`; no
-        answer at all is UpstreamUnavailable.
+        goes on in Dify unless `stop` is called). `on_event` sees every event as it
+        came, for whoever watches; what it raises does the same. `should_stop` is asked
+        once a second from the answer's first byte on, also while nothing arrives; True
+        ends the stream with RunAborted. Failures that Dify reports, and SilentStream,
+        StreamCut, RunTooLong, RunAborted and DifyUnexpectedReply are DifyErrors with
+        `ids`; no answer at all is UpstreamUnavailable.
         """
         mode = self._mode()
         path = _RUN_PATHS[mode]
@@ -130,6 +139,7 @@ class DifyClient(JsonApi):
             connection=self.connection,
             started=started,
             on_progress=on_progress,
+            on_event=on_event,
             should_stop=should_stop,
         )
         error_code = "aborted"
@@ -260,7 +270,12 @@ class DifyClient(JsonApi):
         self, path: str, *, params: Mapping[str, str | int] | None = None
     ) -> JsonValue:
         return self.request_json(
-            "GET", path, headers=self._headers(), params=params, repeat_safe=True
+            "GET",
+            path,
+            headers=self._headers(),
+            params=params,
+            repeat_safe=True,
+            timeout_s=(CONNECT_TIMEOUT_S, self._read_timeout_s),
         )
 
     def _call(

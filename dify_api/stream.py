@@ -51,6 +51,9 @@ ASK_EVERY_S = 1.0
 
 OnProgress = Callable[[StreamProgress], None]
 ShouldStop = Callable[[], bool]
+# Called with each event's data as it came, when (ms since the request), and with what
+# has been collected by then.
+OnEvent = Callable[[bytes, int, StreamCollector], None]
 
 
 class _Limit(Enum):
@@ -72,6 +75,7 @@ class RunStream:
         connection: DifyConnection,
         started: float,
         on_progress: OnProgress | None = None,
+        on_event: OnEvent | None = None,
         should_stop: ShouldStop | None = None,
     ) -> None:
         """`started` is when the request was sent, by the monotonic clock."""
@@ -81,6 +85,7 @@ class RunStream:
         self._raw: BaseHTTPResponse = response.raw
         self._connection = connection
         self._on_progress = on_progress
+        self._on_event = on_event
         self._should_stop = should_stop
         self._ask_at = started  # when `should_stop` is to be asked next
         self._decoder = SseDecoder()
@@ -198,6 +203,7 @@ class RunStream:
         try:
             for data in self._decoder.end():
                 self.collector.feed_data(data)
+                self._show(data, monotonic())
         except DifyUnexpectedReply as err:
             raise self._cut_error("Dify ended the stream within an event") from err
         if self.collector.is_finished or self._is_complete():
@@ -215,11 +221,16 @@ class RunStream:
             if self._first_text_ms is None and self.collector.has_text:
                 self._first_text_ms = self._elapsed_ms(now)
             self._tell(now)
+            self._show(data, now)
             if self.collector.is_finished:
                 return
         if self._complete_at is None and self._is_complete():
             self._complete_at = now
         self._tell(now)
+
+    def _show(self, data: bytes, now: float) -> None:
+        if self._on_event is not None:
+            self._on_event(data, self._elapsed_ms(now), self.collector)
 
     def _tell(self, now: float) -> None:
         """Tell the caller of new ids at once, and that the run lives now and then."""

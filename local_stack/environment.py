@@ -88,11 +88,27 @@ def for_processes(
         "SANDBOX_PORT": str(places.sandbox_port),
         "SANDBOX_BRIDGE_URL": places.web,
     }
+    if not makes_first_bot():
+        return result | {"SANDBOX_SEEDED_BOT": "false"}
     if not _given_chatwoot():
         result |= SANDBOX_CHATWOOT | {"CHATWOOT_API_URL": places.sandbox}
     if not _given_dify():
         result |= SANDBOX_DIFY | {"DIFY_API_URL": f"{places.sandbox}/v1"}
     return result
+
+
+def makes_first_bot() -> bool:
+    """Whether account, Dify app and bot are made at the start; else in the admin.
+
+    Raises `LocalStackError` on nonsense.
+    """
+    text = os.environ.get("BOOTSTRAP") or "true"
+    if text.lower() not in ("true", "false"):
+        raise LocalStackError(
+            f"BOOTSTRAP is {text!r}. Nothing was started. Give true or false, or leave "
+            "it out for true."
+        )
+    return text.lower() == "true"
 
 
 def _given_chatwoot() -> bool:

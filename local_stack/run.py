@@ -125,8 +125,9 @@ class _Stack:
         log = self._setup_log
         step("Bringing the database up to date")
         steps.manage("migrate", "--noinput", env=env, log=log)
-        step("Making the first account, Dify app and bot, if they are missing")
-        steps.manage("bootstrap", env=env, log=log)
+        if environment.makes_first_bot():
+            step("Making the first account, Dify app and bot, if they are missing")
+            steps.manage("bootstrap", env=env, log=log)
         step("Looking for risky settings")
         steps.manage("check", "--database", "default", env=env, log=log)
         login = steps.ensure_superuser(self._folder, env=env, log=log)

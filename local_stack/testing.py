@@ -31,6 +31,7 @@ NOT_PASSED_ON = (
     "CHATWOOT_API_URL",
     "CHATWOOT_BASE_URL",
     "DIFY_API_URL",
+    "BOOTSTRAP",
 )
 
 

@@ -12,8 +12,10 @@ from starlette.routing import Route
 
 from sandbox import control, files_api, page_routes
 from sandbox.chatwoot import (
+    api_bots,
     api_contacts,
     api_conversations,
+    api_install,
     api_lists,
     api_messages,
     api_settings,
@@ -83,10 +85,11 @@ def _chatwoot_routes(world: World) -> list[Route]:
         api_messages,
         api_contacts,
         api_settings,
+        api_bots,
         api_teams,
     ):
         module.register(router)
-    return router.routes
+    return [*router.routes, *api_install.routes(world.chatwoot)]
 
 
 def _dify_routes(world: World) -> list[Route]:

@@ -49,7 +49,7 @@ def overview(world: World) -> Json:
         "credentials": {
             "bot_token": seed.BOT_TOKEN,
             "admin_token": seed.ADMIN_TOKEN,
-            "webhook_secret": store.bots[1].secret,
+            "webhook_secret": store.bots[1].secret if 1 in store.bots else "",
         },
     }
 

@@ -23,7 +23,7 @@ class ConnectionBroken(Exception):
 
 def direction_of(path: str) -> str | None:
     """Who talks to whom, or None for what is not logged."""
-    if path.startswith("/api/v1/"):
+    if path == "/api" or path.startswith("/api/v1/"):
         return "bridge→chatwoot"
     if path.startswith(("/v1/", "/files/")) or path == "/v1":
         return "bridge→dify"

@@ -10,6 +10,7 @@ from typing import Any
 from sandbox.json_types import Json
 
 DIFY_VERSIONS = ("0.15", "1.12", "1.14")
+_TRUE = ("1", "true", "yes", "on")
 _BOUNDS: dict[str, tuple[float, float]] = {
     "webhook_copies": (1, 20),
     "webhook_shuffle_s": (0, 600),
@@ -31,6 +32,10 @@ class Settings:
     bridge_webhook_path: str = "/api/v1/chatwoot-webhook"
 
     # Chatwoot
+    chatwoot_version: str = "4.15.1"
+    # Whether the account begins with the bridge's bot, linked to its inboxes. Without
+    # it there is something to set up.
+    seeded_bot: bool = True
     # Real servers never give a number twice, and a bridge remembers them. So a process
     # counts on from the clock; tests count from 1.
     lasting_numbers: bool = False
@@ -106,6 +111,8 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         settings.port = _port(given["SANDBOX_PORT"])
     if "SANDBOX_BRIDGE_URL" in given:
         settings.bridge_url = given["SANDBOX_BRIDGE_URL"]
+    if "SANDBOX_SEEDED_BOT" in given:
+        settings.seeded_bot = given["SANDBOX_SEEDED_BOT"].lower() in _TRUE
     if "SANDBOX_DIFY_VERSION" in given:
         settings.update({"dify_version": given["SANDBOX_DIFY_VERSION"]})
     return settings

@@ -1,4 +1,4 @@
-"""What every admin page is made of: read-only pages, badges, links, bounded counts."""
+"""What every admin page is made of: lists, read-only pages, badges, links."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import unfold.admin
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
-from django.core.paginator import Paginator
-from django.db import connections
 from django.db.models import CASCADE, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.functional import Promise, cached_property
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from bridge_project.lib import history
 from bridge_project.lib.health import Health, WithHealth
+from bridge_project.lib.keyset import KeysetChangeList
 from bridge_project.lib.types import JsonValue
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -58,49 +57,6 @@ HEALTH_TONES = {
 NOTHING = "–"
 
 
-class BoundedPaginator(Paginator):  # type: ignore[type-arg] # not generic at runtime
-    """Counts at most `LIMIT` rows, so that a million rows cost no more than that.
-
-    What is beyond is reached by search and filters. `about` is PostgreSQL's own
-    estimate of the whole table, for lists that are not filtered.
-    """
-
-    LIMIT = 5000
-    template_name = "admin/bounded_pagination.html"
-
-    @cached_property
-    def counted(self) -> int:
-        """The exact number of rows, or one more than `LIMIT`."""
-        rows = self.object_list
-        if not isinstance(rows, QuerySet):
-            return len(rows)
-        return rows.order_by().values("pk")[: self.LIMIT + 1].count()
-
-    @cached_property
-    def count(self) -> int:
-        """The number of rows that can be paged through."""
-        return min(self.counted, self.LIMIT)
-
-    @property
-    def is_cut(self) -> bool:
-        """Tell whether there are more rows than can be paged through."""
-        return self.counted > self.LIMIT
-
-    @cached_property
-    def about(self) -> int | None:
-        """An estimate of all rows; None where it would be wrong or is not known."""
-        rows = self.object_list
-        if not self.is_cut or not isinstance(rows, QuerySet) or rows.query.where:
-            return None
-        with connections[rows.db].cursor() as cursor:
-            cursor.execute(
-                "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass",
-                [rows.model._meta.db_table],
-            )
-            found = cursor.fetchone()
-        return int(found[0]) if found and found[0] > self.LIMIT else None
-
-
 class BridgeAdmin(_UnfoldAdmin[ModelT]):
     """The look that all our lists share."""
 
@@ -112,7 +68,9 @@ class BridgeAdmin(_UnfoldAdmin[ModelT]):
     show_facets = admin.ShowFacets.NEVER
     list_fullwidth = True
     empty_value_display = NOTHING
-    paginator = BoundedPaginator
+    # By whatever column somebody likes, a long list cannot be read.
+    sortable_by = ()
+    object_history_template = "admin/object_changes.html"
 
     def has_delete_permission(
         self, request: HttpRequest, obj: Model | None = None
@@ -121,12 +79,36 @@ class BridgeAdmin(_UnfoldAdmin[ModelT]):
         allowed = super().has_delete_permission(request, obj)  # type: ignore[arg-type]
         return allowed and not (obj is not None and _has_dependants(obj))
 
-    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """Offer "show all" only where something is left out: it removes filters."""
-        changelist = super().get_changelist_instance(request)
-        if not changelist.query and not changelist.has_active_filters:
-            changelist.full_result_count = changelist.result_count
-        return changelist
+    def get_changelist(
+        self, request: HttpRequest, **kwargs: object
+    ) -> type[KeysetChangeList]:
+        """Page by key."""
+        return KeysetChangeList
+
+    def history_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, object] | None = None,
+    ) -> HttpResponse:
+        """Show what was changed from what to what, where that is written down."""
+        changes: list[history.RowChange] | None = None
+        if history.is_tracked(self.model):
+            row = self.get_object(request, object_id)
+            # Who may look at the row is asked below.
+            changes = [] if row is None else history.newest_of(row)
+        context = {"changes": changes, "most": history.SHOWN, **(extra_context or {})}
+        return super().history_view(request, object_id, context)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[ModelT], *args: Any
+    ) -> HttpResponse | None:
+        """Act on the rows that are ticked; "all of the list" may be a million."""
+        if request.POST.get("select_across", "0") != "0":
+            data = request.POST.copy()
+            data["select_across"] = "0"
+            request.POST = data  # type: ignore[assignment]
+        return super().response_action(request, queryset, *args)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Leave out the bulk deletion, which asks no row for its permission."""
@@ -159,6 +141,10 @@ class StoryAdmin(ReadOnlyAdmin[ModelT]):
         """Return what the template shows."""
         raise NotImplementedError
 
+    def story_for(self, request: HttpRequest, row: ModelT) -> dict[str, object]:
+        """Return what the template shows to somebody who asks for a part of it."""
+        return self.story(row)
+
     def change_view(
         self,
         request: HttpRequest,
@@ -167,7 +153,9 @@ class StoryAdmin(ReadOnlyAdmin[ModelT]):
         extra_context: dict[str, object] | None = None,
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        story = {} if row is None else {"subtitle": None, **self.story(row)}
+        story = (
+            {} if row is None else {"subtitle": None, **self.story_for(request, row)}
+        )
         return super().change_view(
             request, object_id, form_url, {**story, **(extra_context or {})}
         )
@@ -194,7 +182,7 @@ def moment(at: datetime | None) -> SafeString:
 def json_block(value: JsonValue) -> SafeString:
     """Return JSON as a person reads it."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
-    return format_html('<pre class="bridge-pre">{}</pre>', text)
+    return format_html('<pre class="bridge-pre" tabindex="0">{}</pre>', text)
 
 
 def two_lines(small: str, text: str) -> SafeString:

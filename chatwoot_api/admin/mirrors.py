@@ -29,6 +29,14 @@ class MirrorAdmin(ReadOnlyAdmin[MirrorT]):
         return admin_link(row.account)
 
 
+class SettingAdmin(MirrorAdmin[MirrorT]):
+    """A list of what has a page on which it is compared, edited and written."""
+
+    list_before_template = "admin/chatwoot_api/wishes/link.html"
+    # The word of the kind on that page.
+    wish_kind = ""
+
+
 @admin.register(Inbox)
 class InboxAdmin(MirrorAdmin[Inbox]):
     """The inboxes that Chatwoot named, in a list or in webhooks."""
@@ -49,8 +57,10 @@ class InboxAdmin(MirrorAdmin[Inbox]):
 
 
 @admin.register(Team)
-class TeamAdmin(MirrorAdmin[Team]):
+class TeamAdmin(SettingAdmin[Team]):
     """The teams that a flow may assign."""
+
+    wish_kind = "team"
 
     list_display = (
         "name",
@@ -98,8 +108,10 @@ class AgentAdmin(MirrorAdmin[Agent]):
 
 
 @admin.register(Label)
-class LabelAdmin(MirrorAdmin[Label]):
+class LabelAdmin(SettingAdmin[Label]):
     """The labels that the account defines."""
+
+    wish_kind = "label"
 
     list_display = (
         "title",
@@ -127,8 +139,10 @@ class LabelAdmin(MirrorAdmin[Label]):
 
 
 @admin.register(AttributeDefinition)
-class AttributeDefinitionAdmin(MirrorAdmin[AttributeDefinition]):
+class AttributeDefinitionAdmin(SettingAdmin[AttributeDefinition]):
     """The attributes whose values are checked before a flow sets them."""
+
+    wish_kind = "attribute"
 
     list_display = (
         "key",

@@ -104,7 +104,7 @@ class SeedCommand(BaseCommand):
     def _pull(self, account: ChatwootAccount) -> str:
         """Read the mirrors anew; returns why that failed, or ""."""
         try:
-            sync.pull(account, now=timezone.now())
+            sync.pull(account, now=timezone.now(), with_members=True)
         except BridgeError as err:
             return f"Chatwoot was changed, but could not be read: {err}."
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +27,15 @@ class Team(models.Model):
         _("assigns by itself"),
         default=True,
         help_text=_("Chatwoot assigns an online member along with the team."),
+    )
+
+    # NULL until they were read: not each reading asks for members.
+    member_ids = ArrayField(
+        models.PositiveBigIntegerField(),
+        null=True,
+        blank=True,
+        db_default=None,
+        verbose_name=_("members' numbers"),
     )
 
     class Meta:

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 import responses
 
-from bridge_project.lib.errors import ConfigurationError, UnexpectedReply
+from bridge_project.lib.errors import (
+    ConfigurationError,
+    UnexpectedReply,
+    UpstreamRejected,
+)
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.settings_payloads import (
@@ -145,6 +149,50 @@ def test_reads_inboxes(wire: responses.RequestsMock) -> None:
     ]
     assert client().inbox_ids() == {11, 12}
     assert sent(wire) == [("GET", "/inboxes", ADMIN, None)] * 2
+
+
+def test_reads_sets_and_empties_the_members_of_a_team(
+    wire: responses.RequestsMock,
+) -> None:
+    members = f"{ROOT}/teams/5/team_members"
+    wire.get(members, json=[{"id": 21, "email": "m@shop.test"}, *JUNK])
+    wire.patch(members, json=[])
+    wire.delete(members, body="")
+
+    assert client().team_members(5) == [AgentRow(id=21, email="m@shop.test")]
+    client().set_team_members(5, [21, 22])
+    client().remove_team_members(5, [21])
+
+    path = "/teams/5/team_members"
+    assert sent(wire) == [
+        ("GET", path, ADMIN, None),
+        ("PATCH", path, ADMIN, {"user_ids": [21, 22]}),
+        ("DELETE", path, ADMIN, {"user_ids": [21]}),
+    ]
+
+
+def test_an_unknown_member_says_nothing_against_the_token(
+    wire: responses.RequestsMock,
+) -> None:
+    body = {"error": "Invalid User IDs"}
+    wire.patch(f"{ROOT}/teams/5/team_members", status=401, json=body)
+
+    with pytest.raises(UpstreamRejected) as caught:
+        client().set_team_members(5, [99])
+
+    assert type(caught.value) is UpstreamRejected
+
+
+def test_counts_conversations_in_whatever_status(wire: responses.RequestsMock) -> None:
+    wire.get(f"{ROOT}/conversations/meta", json={"meta": {"all_count": 4}})
+    assert client().conversations_with(team_id=5) == 4
+    assert client().conversations_with(label="vip") == 4
+    wire.upsert(responses.GET, f"{ROOT}/conversations/meta", json=[])
+    assert client().conversations_with(label="vip") is None
+
+    queries = [path for _method, path, _token, _body in sent(wire)]
+    asked = "/conversations/meta?status=all&assignee_type=all"
+    assert queries[:2] == [f"{asked}&team_id=5", f"{asked}&labels%5B%5D=vip"]
 
 
 LISTS: list[tuple[str, Callable[[ChatwootClient], object]]] = [

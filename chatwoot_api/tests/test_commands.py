@@ -84,8 +84,8 @@ def chatwoot(
     for name in ("teams", "labels", DEFINITIONS):
         row = {"id": 50, "attribute_key": "x"}
         wire.post(f"{ROOT}/{name}", json=row)
-        wire.patch(re.compile(rf"{ROOT}/{name}/\d+"), json=row)
-        wire.delete(re.compile(rf"{ROOT}/{name}/\d+"), body="")
+        wire.patch(re.compile(rf"{ROOT}/{name}/\d+$"), json=row)
+        wire.delete(re.compile(rf"{ROOT}/{name}/\d+$"), body="")
     return wire
 
 
@@ -117,7 +117,7 @@ def test_creates_and_updates_teams(chatwoot: responses.RequestsMock, file: Any) 
         - name: Returns
           description: Goods coming back
           id: 77              # what Chatwoot's own lists say does no harm
-          members: [Marta]
+          since: Monday
         """
     )
 
@@ -128,7 +128,7 @@ def test_creates_and_updates_teams(chatwoot: responses.RequestsMock, file: Any) 
         ("POST", "/teams", {"name": "Returns", "description": "Goods coming back"}),
     ]
     assert ran.out == [
-        "Not understood, and left out: members.",
+        "Not understood, and left out: since.",
         "~ team “support”",
         "    description: “” → “First line”",
         "+ team “Returns”",
@@ -141,6 +141,63 @@ def test_creates_and_updates_teams(chatwoot: responses.RequestsMock, file: Any) 
     assert (ran.err, ran.error) == ([], "")
     # The mirrors know at once.
     assert Team.objects.count() == 2
+
+
+def test_sets_members_by_their_addresses(
+    chatwoot: responses.RequestsMock, file: Any
+) -> None:
+    agents = [
+        {"id": 21, "name": "Marta", "email": "M@shop.test"},
+        {"id": 22, "name": "Jonas", "email": "j@shop.test"},
+    ]
+    members = re.compile(rf"{ROOT}/teams/\d+/team_members")
+    chatwoot.upsert(responses.GET, f"{ROOT}/agents", json=agents)
+    chatwoot.upsert(responses.GET, members, json=agents[:1])
+    chatwoot.patch(members, json=agents)
+    chatwoot.delete(members, body="")
+    path = file(
+        """
+        - {name: support, members: [m@shop.test]}
+        - {name: sales, members: []}
+        - {name: Returns, members: [J@shop.test, m@shop.test, ghost@shop.test]}
+        """
+    )
+
+    ran = run("seed_teams", path)
+
+    assert changes(chatwoot) == [
+        ("DELETE", "/teams/7/team_members", {"user_ids": [21]}),
+        ("POST", "/teams", {"name": "Returns"}),
+        ("PATCH", "/teams/50/team_members", {"user_ids": [22, 21]}),
+    ]
+    assert ran.out == [
+        "~ team “sales”",
+        "    members: - m@shop.test",
+        "+ team “Returns”",
+        "    name: “Returns”",
+        "    members: j@shop.test, m@shop.test",
+        "Left out of team “Returns”: no agent of this account has the address "
+        "“ghost@shop.test”. Invite them in Chatwoot first.",
+        "[1/2] updated team “sales”",
+        "[2/2] created team “Returns”",
+        "Done! 1 created, 1 updated, 0 deleted, 1 unchanged, 0 failed.",
+    ]
+    assert [team.member_ids for team in Team.objects.all()] == [[21], [21]]
+
+
+def test_says_when_only_the_members_could_not_be_set(
+    chatwoot: responses.RequestsMock, file: Any
+) -> None:
+    members = re.compile(rf"{ROOT}/teams/\d+/team_members")
+    chatwoot.patch(members, status=401, json={"error": "Invalid User IDs"})
+
+    ran = run("seed_teams", file([{"name": "new", "members": ["m@shop.test"]}]))
+
+    (line,) = ran.err
+    assert "The team was made, but its members could not be set" in line
+    assert "Chatwoot says: Invalid User IDs." in line
+    # It is no refusal of the token.
+    assert ChatwootAccount.objects.get().admin_token_refused_at is None
 
 
 def test_a_second_run_has_nothing_to_do(
@@ -213,7 +270,7 @@ def test_what_is_gone_already_counts_as_deleted(
 ) -> None:
     gone = {"error": "Resource could not be found"}
     chatwoot.upsert(
-        responses.DELETE, re.compile(rf"{ROOT}/teams/\d+"), status=404, json=gone
+        responses.DELETE, re.compile(rf"{ROOT}/teams/\d+$"), status=404, json=gone
     )
 
     ran = run("seed_teams", file(["support"]), "--prune", "--yes")
@@ -375,6 +432,9 @@ def test_companies_attributes_are_not_ours_to_delete(
         ("seed_teams", "- description: x", "team 1 of the file has no name"),
         ("seed_teams", "- [a]", "team 1 of the file: “name” must be a text"),
         ("seed_teams", "- {name: a, allow_auto_assign: 1}", "true or false"),
+        ("seed_teams", "- {name: a, members: x@y.z}", "“members” must be a list"),
+        ("seed_teams", "- {name: a, members: [Marta]}", "“marta” is none"),
+        ("seed_teams", "- &a [*a]", "no YAML"),
         ("seed_teams", "- Королёв\n- королев", "the team “королев” twice"),
         ("seed_labels", "- two words", "no spaces, as labels in Chatwoot: two-words"),
         ("seed_attributes", "- {key: a, type: colour}", "must be one of text, number"),

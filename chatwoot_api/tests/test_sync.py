@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,6 +67,8 @@ def serve(wire: responses.RequestsMock, *, root: str = ROOT, **lists: Any) -> No
     for name, rows in {**LISTS, **lists}.items():
         body = {"payload": rows} if name in ("labels", "inboxes") else rows
         wire.upsert(responses.GET, f"{root}/{name}", json=body)
+    members = re.compile(rf"{re.escape(root)}/teams/\d+/team_members")
+    wire.upsert(responses.GET, members, json=LISTS["agents"])
 
 
 def names() -> dict[str, list[str]]:
@@ -291,4 +294,25 @@ def test_each_account_that_can_be_read_is(wire: responses.RequestsMock) -> None:
     assert sync.pull_all(now=NOW) == {"read": 1, "failed": 2}
     read = ChatwootAccount.objects.exclude(mirrored_at=None).values_list("key")
     assert list(read) == [("e",)]
-    assert len(wire.calls) == 1 + 5
+    assert len(wire.calls) == 1 + 5 + len(LISTS["teams"])
+
+
+def test_who_is_in_which_team_is_read_only_when_asked_for(
+    wire: responses.RequestsMock,
+) -> None:
+    account = make()
+    serve(wire)
+    gone = {"error": "Resource could not be found"}
+
+    sync.pull(account, now=NOW)
+    assert set(Team.objects.values_list("member_ids", flat=True)) == {None}
+
+    sync.pull(account, now=NOW, with_members=True)
+    serve(wire, teams=[{"id": 3, "name": "support"}, {"id": 8, "name": "returns"}])
+    wire.upsert(responses.GET, f"{ROOT}/teams/8/team_members", status=404, json=gone)
+    sync.pull(account, now=NOW + timedelta(hours=1), with_members=True)
+    # Later readings without members leave alone what is known.
+    sync.pull(account, now=NOW + timedelta(hours=2))
+
+    teams = Team.objects.order_by("name").values_list("name", "member_ids")
+    assert list(teams) == [("returns", None), ("support", [21])]

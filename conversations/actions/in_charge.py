@@ -52,7 +52,7 @@ def refuse_if_silent(state: State, *, target: Target, is_even_if_open: bool) -> 
     reason = turn.interrupt if turn else ""
     if reason in _FINAL or (reason in _OVERRIDABLE and not is_even_if_open):
         raise _refused(reason)
-    since = turn.last_message_id if turn else 0
+    since = turn.takeover_after_id if turn else 0
     since = since or (row.last_customer_message_id if row else 0)
     situation = Situation(
         status=state.status,

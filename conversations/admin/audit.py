@@ -23,6 +23,7 @@ from bridge_project.lib.types import JsonValue
 from conversations.admin.base import conversation_link, number_in
 from conversations.admin.erasure import KIND_NAMES
 from conversations.admin.filters import DropdownFilter
+from conversations.jobs.kinds import KINDS
 from conversations.models import AuditEntry, ConversationStatus, DifyConversation
 
 # In the order in which they are told.
@@ -39,12 +40,16 @@ DETAIL_NAMES: Mapping[str, str | Promise] = {
     "reason": _("because"),
     "was_there": _("was still in Dify"),
     "counts": _("deleted"),
+    "job": _("job"),
+    "kind": _("what"),
+    "items": _("items"),
 }
 # Numbers of rows and contacts.
-_NUMBERS = frozenset({"chatwoot_contact_id", "erasure", "bot", "dify_app"})
+_NUMBERS = frozenset({"chatwoot_contact_id", "erasure", "bot", "dify_app", "job"})
 _CHOICES: Mapping[str, Mapping[str, str | Promise]] = {
     "status": dict(ConversationStatus.choices),
     "reason": dict(DifyConversation.End.choices),
+    "kind": {name: kind.title for name, kind in KINDS.items()},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -13,6 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import NOTHING, admin_link, badge, outside_link
+from chatwoot_api.models import ChatwootAccount
 from conversations.admin.callback_words import is_cut_off
 from conversations.models import (
     Action,
@@ -24,6 +26,8 @@ from conversations.models import (
     WebhookEvent,
 )
 
+# A search looks into no more turns than these.
+MAX_TURNS = 1000
 EVENT_TONES: Mapping[str, str] = {
     WebhookEvent.Status.RECEIVED: "busy",
     WebhookEvent.Status.PROCESSED: "calm",
@@ -159,6 +163,36 @@ def run_took(run: PipelineRun) -> str:
     if run.duration_ms is None:
         return elapsed(run.started_at, run.finished_at)
     return seconds(run.duration_ms)
+
+
+def price_in_words(price: Decimal | None, currency: str) -> str:
+    """Return a price with its currency; Dify's trailing zeros are left out."""
+    if price is None:
+        return NOTHING
+    amount = f"{price:f}"
+    if "." in amount:
+        amount = amount.rstrip("0").rstrip(".")
+    return f"{amount} {currency}".strip()
+
+
+def conversations_numbered(number: int) -> list[int]:
+    """Return the ids of the conversations with that number in Chatwoot.
+
+    All accounts are named, since the index of the numbers begins with the account; and
+    ids by themselves, since PostgreSQL finds rows "of this number or of that
+    conversation" by two indexes only where neither is in another table.
+    """
+    accounts = list(ChatwootAccount.objects.order_by("pk").values_list("pk", flat=True))
+    rows = Conversation.objects.filter(
+        account__in=accounts, chatwoot_conversation_id=number
+    )
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+def turns_of_number(number: int) -> list[int]:
+    """Return the ids of the newest turns of the conversations with that number."""
+    turns = Turn.objects.filter(conversation__in=conversations_numbered(number))
+    return list(turns.order_by("-pk").values_list("pk", flat=True)[:MAX_TURNS])
 
 
 def number_in(text: str) -> int | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django import forms
+from django.db.models import Model
+from django.urls import reverse_lazy
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -13,94 +14,12 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import ChatwootAccount, Inbox
-from conversations.context import input_sources
-from conversations.models import Bot, Conversation, ConversationStatus
+from conversations.admin.bot_inputs import InputRows, InputsField
+from conversations.models import Bot, ConversationStatus
+from dify_api.models import DifyApp
 
-# Whatever Chatwoot's people define; any name may follow.
-FREE_SOURCES = (
-    "conversation.custom_attributes",
-    "conversation.additional_attributes",
-    "contact.custom_attributes",
-)
-
-
-def known_sources() -> list[str]:
-    """Return the paths that an input may be mapped to."""
-    nobody = Conversation(
-        account=ChatwootAccount(account_id=0), chatwoot_conversation_id=0
-    )
-    tree = input_sources(nobody, question="")
-    return sorted(
-        f"{group}.{name}"
-        for group, members in tree.items()
-        if isinstance(members, dict)
-        for name in members
-    )
-
-
-class InputsField(forms.JSONField):
-    """A map of input names to sources; says what is wrong with another thing."""
-
-    default_error_messages = {
-        "invalid": _(
-            "This is no JSON. Check quotation marks, commas and brackets; it should "
-            'look like {"language": "contact.language"}.'
-        ),
-        "no_object": _(
-            'Enter an object in curly brackets, such as {"language": '
-            '"contact.language"}.'
-        ),
-        "no_text": _(
-            "The source of “%(name)s” must be a text in quotation marks, such as "
-            "“contact.language”."
-        ),
-        "no_name": _("An input without a name cannot be sent. Name it or remove it."),
-        "unknown": _(
-            "“%(source)s”, the source of “%(name)s”, does not exist. There are: "
-            "%(known)s; custom and additional attributes take a name behind them, such "
-            "as contact.custom_attributes.region."
-        ),
-    }
-
-    def prepare_value(self, value: Any) -> Any:
-        """Show the stored map with one input a line."""
-        if isinstance(value, dict):
-            # PostgreSQL keeps no order of its own.
-            return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
-        return super().prepare_value(value)
-
-    def validate(self, value: Any) -> None:
-        """Refuse anything but texts mapped to sources that exist."""
-        if value in self.empty_values:
-            return
-        if not isinstance(value, dict):
-            raise self._error("no_object")
-        known = known_sources()
-        for name, source in value.items():
-            self._check(name, source, known=known)
-
-    def _check(self, name: str, source: JsonValue, *, known: list[str]) -> None:
-        if not name.strip():
-            raise self._error("no_name")
-        if not isinstance(source, str):
-            raise self._error("no_text", name=name)
-        is_free = source.startswith(tuple(f"{free}." for free in FREE_SOURCES))
-        if source not in known and not is_free:
-            raise self._error(
-                "unknown", name=name, source=source, known=", ".join(known)
-            )
-
-    def _error(self, code: str, **values: str) -> forms.ValidationError:
-        return forms.ValidationError(
-            self.error_messages[code], code=code, params=values
-        )
-
-    def clean(self, value: Any) -> JsonObject:
-        """Return the map; nothing entered is an empty one."""
-        cleaned = super().clean(value)
-        return cleaned or {}
+RowT = TypeVar("RowT", bound=Model)
 
 
 class InboxesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
@@ -144,8 +63,9 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
     inputs = InputsField(
         label=_("Inputs"),
         required=False,
-        widget=UnfoldAdminTextareaWidget(
-            attrs={"rows": 20, "class": "bridge-code", "spellcheck": "false"}
+        help_text=_(
+            "Where the value of each input comes from; docs/inputs.md explains the "
+            "sources. Empty a source to see all of them."
         ),
     )
 
@@ -176,6 +96,7 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
             "dify_delete_after_days",
             "failure_public_text",
             "failure_private_text",
+            "language",
         )
         widgets: ClassVar = {
             "failure_public_text": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
@@ -184,7 +105,21 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["inputs"].help_text = Bot._meta.get_field("inputs").help_text
+        widget = self.fields["inputs"].widget
+        if isinstance(widget, InputRows) and "dify_app" in self.fields:
+            widget.app = _chosen(DifyApp, self["dify_app"].value())
+            widget.account = _chosen(ChatwootAccount, self["account"].value())
+            # Another app has other inputs; what is typed below stays.
+            wrapper = self.fields["dify_app"].widget
+            # The admin's wrapper has the select draw itself.
+            select: forms.Widget = getattr(wrapper, "widget", None) or wrapper
+            select.attrs |= {
+                "hx-post": reverse_lazy("admin:conversations_bot_inputs"),
+                "hx-trigger": "change",
+                "hx-include": "closest form",
+                "hx-target": "#bridge-inputs",
+                "hx-swap": "outerHTML",
+            }
 
     def clean(self) -> dict[str, Any] | None:
         """Refuse inboxes that belong to another account."""
@@ -214,3 +149,11 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
             code="foreign_inbox",
             params={"account": str(account), "inboxes": names},
         )
+
+
+def _chosen(model: type[RowT], value: object) -> RowT | None:
+    """Return the row that a form's choice names; None for none and for nonsense."""
+    key = value.pk if isinstance(value, Model) else str(value or "")
+    if not str(key).isdecimal():
+        return None
+    return model._default_manager.filter(pk=key).first()

@@ -175,7 +175,8 @@ def _table(bot: Bot, *, may_change: bool) -> SafeString:
         "<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
     )
     return format_html(
-        '<div class="bridge-scroll"><table class="bridge-table"><thead><tr>{}</tr>'
+        '<div class="bridge-scroll" tabindex="0"><table class="bridge-table">'
+        "<thead><tr>{}</tr>"
         "</thead><tbody>{}</tbody></table></div>",
         head,
         format_html_join("", cells, rows),

@@ -16,7 +16,12 @@ from bridge_project.lib.admin_base import (
     shortened,
     text_block,
 )
-from conversations.admin.base import conversation_link, number_in, seconds
+from conversations.admin.base import (
+    conversation_link,
+    number_in,
+    seconds,
+    turns_of_number,
+)
 from conversations.admin.error_words import error_words
 from conversations.admin.story import call_badge
 from conversations.models import UpstreamCall
@@ -158,6 +163,4 @@ class UpstreamCallAdmin(ReadOnlyAdmin[UpstreamCall]):
         number = number_in(search_term)
         if number is None:
             return queryset.none(), False
-        return queryset.filter(
-            turn__conversation__chatwoot_conversation_id=number
-        ), False
+        return queryset.filter(turn__in=turns_of_number(number)), False

@@ -27,6 +27,7 @@ from conversations.admin.base import (
     callback_badge,
     chatwoot_link,
     conversation_link,
+    conversations_numbered,
     number_in,
     seconds,
     turn_link,
@@ -175,7 +176,7 @@ class CallbackAdmin(StoryAdmin[Callback]):
         found = Q(code=text.lower())
         number = number_in(text)
         if number is not None:
-            found |= Q(conversation__chatwoot_conversation_id=number)
+            found |= Q(conversation__in=conversations_numbered(number))
             # One that the flow started, or that the bridge does not know.
             found |= Q(conversation=None, answer__conversation_id=number)
         return queryset.filter(found), False

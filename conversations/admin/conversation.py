@@ -1,52 +1,67 @@
-"""Conversations: what we last heard of each, with its turns and events."""
+"""Conversations: their list, and the page that tells the whole story of one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from datetime import datetime
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.contrib.postgres.search import SearchVector
+from django.db.models import Q, QuerySet, Sum
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
     NOTHING,
-    StoryAdmin,
     admin_link,
     badge,
     json_block,
     list_url,
     moment,
+    outside_link,
 )
-from conversations import erasure, pauses
-from conversations.admin import confirm, paused
+from bridge_project.lib.words import words_query
+from chatwoot_api.models import ChatwootAccount
+from conversations.admin import paused, timeline
 from conversations.admin.base import (
-    action_badge,
     chatwoot_link,
     conversation_badge,
-    event_badge,
     number_in,
-    time_to_answer,
-    turn_badge,
+    price_in_words,
 )
-from conversations.admin.story import CallbackView
-from conversations.models import Callback, Conversation, Turn, WebhookEvent
+from conversations.admin.conversation_actions import ConversationActions
+from conversations.admin.conversation_filters import (
+    BotFilter,
+    DropdownRelated,
+    PausedFilter,
+    WaitingFilter,
+)
+from conversations.models import (
+    Callback,
+    Conversation,
+    DifyConversation,
+    PipelineRun,
+    Turn,
+    WebhookEvent,
+)
 
 LATEST = 20
-LATEST_CALLBACKS = 10
 
 
 @admin.register(Conversation)
-class ConversationAdmin(StoryAdmin[Conversation]):
+class ConversationAdmin(ConversationActions):
     """The mirror of Chatwoot's conversations."""
 
     list_display = (
         "number",
         "state",
+        "waits",
         "bot_is",
         "contact",
         "inbox_name",
@@ -55,12 +70,19 @@ class ConversationAdmin(StoryAdmin[Conversation]):
         "bot_answered",
         "in_chatwoot",
     )
-    list_filter = ("status", "paused", "inbox", "account", "updated_at")
-    actions = ("pause_bot", "resume_bot", "erase_contact")
+    list_filter = (
+        WaitingFilter,
+        "status",
+        PausedFilter,
+        BotFilter,
+        ("inbox", DropdownRelated),
+        "account",
+        "updated_at",
+    )
     ordering = ("-updated_at",)
     sortable_by = ()
     search_fields = ("contact_name",)
-    search_help_text = _("Conversation number or contact's name")
+    search_help_text = _("Number of the conversation or contact, contact's name")
     change_form_template = "admin/conversations/conversation/change_form.html"
 
     @admin.display(description=_("conversation"))
@@ -70,6 +92,11 @@ class ConversationAdmin(StoryAdmin[Conversation]):
     @admin.display(description=_("status"))
     def state(self, conversation: Conversation) -> SafeString:
         return conversation_badge(conversation)
+
+    @admin.display(description=_("waits for"))
+    def waits(self, conversation: Conversation) -> SafeString | str:
+        since = conversation.waiting_since
+        return NOTHING if since is None else badge(timesince(since), tone="warn")
 
     @admin.display(description=_("bot"))
     def bot_is(self, conversation: Conversation) -> SafeString:
@@ -99,111 +126,6 @@ class ConversationAdmin(StoryAdmin[Conversation]):
     def in_chatwoot(self, conversation: Conversation) -> SafeString:
         return chatwoot_link(conversation)
 
-    def has_act_permission(self, request: HttpRequest) -> bool:
-        """The page is read-only for everybody, the actions are for those who may."""
-        return request.user.has_perm("conversations.change_conversation")
-
-    def has_erase_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("conversations.delete_conversation")
-
-    @admin.action(description=_("Pause the bot"), permissions=["act"])
-    def pause_bot(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
-        done, left = _switch(queryset, pauses.pause, by=request.user.get_username())
-        text = ngettext(
-            "The bot is silent in %(count)d conversation from now on.",
-            "The bot is silent in %(count)d conversations from now on.",
-            done,
-        )
-        self._tell(request, text, done=done, left=left)
-
-    @admin.action(description=_("Let the bot speak again"), permissions=["act"])
-    def resume_bot(
-        self, request: HttpRequest, queryset: QuerySet[Conversation]
-    ) -> None:
-        done, left = _switch(queryset, pauses.resume, by=request.user.get_username())
-        text = ngettext(
-            "The bot may speak again in %(count)d conversation. It answers only while "
-            "the status is “pending”: set that in Chatwoot if it is another one.",
-            "The bot may speak again in %(count)d conversations. It answers only while "
-            "the status is “pending”: set that in Chatwoot if it is another one.",
-            done,
-        )
-        self._tell(request, text, done=done, left=left)
-        still = len(paused.paused_among(queryset.all()))
-        if still:
-            text = ngettext(
-                "In %(count)d conversation a label or an attribute in Chatwoot keeps "
-                "the bot silent all the same; the conversation's page says which.",
-                "In %(count)d conversations a label or an attribute in Chatwoot keeps "
-                "the bot silent all the same; the conversation's page says which.",
-                still,
-            )
-            self.message_user(request, text % {"count": still}, messages.WARNING)
-
-    def _tell(self, request: HttpRequest, text: str, *, done: int, left: int) -> None:
-        if done:
-            self.message_user(request, text % {"count": done}, messages.SUCCESS)
-        if left:
-            same = ngettext(
-                "%(count)d conversation was so already.",
-                "%(count)d conversations were so already.",
-                left,
-            )
-            self.message_user(request, same % {"count": left}, messages.INFO)
-
-    @admin.action(description=_("Erase this contact…"), permissions=["erase"])
-    def erase_contact(
-        self, request: HttpRequest, queryset: QuerySet[Conversation]
-    ) -> HttpResponse | None:
-        """Erase all that is stored of the contacts, in all their conversations."""
-        rows = list(queryset.exclude(chatwoot_contact_id=None)[: confirm.MAX_ROWS])
-        if not rows:
-            text = gettext("No contact is known of this conversation.")
-            self.message_user(request, text, messages.ERROR)
-            return None
-        if not confirm.is_confirmed(request):
-            return self._ask_to_erase(request, rows)
-        by = request.user.get_username()
-        for account, contact_id in dict.fromkeys(
-            (row.account, row.chatwoot_contact_id or 0) for row in rows
-        ):
-            wish = erasure.request(account, contact_id, by=by)
-            text = format_html(
-                gettext(
-                    "Contact {contact} is being erased: here within a minute, then in "
-                    "Dify. The report says how far it is: {report}"
-                ),
-                contact=f"#{contact_id}",
-                report=admin_link(wish, text=gettext("report")),
-            )
-            self.message_user(request, text, messages.SUCCESS)
-        return None
-
-    def _ask_to_erase(
-        self, request: HttpRequest, rows: list[Conversation]
-    ) -> HttpResponse:
-        contacts = {
-            (row.account_id, row.chatwoot_contact_id): (
-                f"#{row.chatwoot_contact_id} {row.contact_name} ({row.account})"
-            )
-            for row in rows
-        }
-        return confirm.ask(
-            request,
-            self,
-            action="erase_contact",
-            title=gettext("Erase contacts"),
-            text=gettext(
-                "Everything that the bridge has stored of these contacts is deleted, "
-                "in all their conversations, and their conversations in Dify, too. It "
-                "cannot be undone. Delete the contacts in Chatwoot first: what it "
-                "sends of them later begins anew."
-            ),
-            lines=list(contacts.values()),
-            selected=[row.pk for row in rows],
-            button=gettext("Erase"),
-        )
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         return super().get_queryset(request).select_related("account", "inbox")
 
@@ -221,32 +143,50 @@ class ConversationAdmin(StoryAdmin[Conversation]):
         queryset: QuerySet[Conversation],
         search_term: str,
     ) -> tuple[QuerySet[Conversation], bool]:
+        """Search where an index helps: numbers, and words or their beginnings."""
         text = search_term.strip()
         if not text:
             return queryset, False
-        found = Q(contact_name__icontains=text)
+        query = words_query(text)
+        if query is None:
+            return queryset.none(), False
+        found = Q(name_words=query)
         number = number_in(text)
         if number is not None:
-            found |= Q(chatwoot_conversation_id=number)
-        return queryset.filter(found), False
+            # Both indexes begin with the account, and there are few of those.
+            accounts = list(ChatwootAccount.objects.values_list("pk", flat=True))
+            found |= Q(account__in=accounts, chatwoot_conversation_id=number)
+            found |= Q(account__in=accounts, chatwoot_contact_id=number)
+        words = SearchVector("contact_name", config="simple")
+        return queryset.alias(name_words=words).filter(found), False
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Who waits longest comes first where only those who wait are shown."""
+        if request.GET.get(WaitingFilter.parameter_name) == "yes":
+            return ("waiting_since", "pk")
+        return self.ordering
+
+    def story_for(self, request: HttpRequest, row: Conversation) -> dict[str, object]:
+        """Return also the part of the story that the address asks for."""
+        page = timeline.page_of(row, before=request.GET.get("before", ""))
+        return {**super().story_for(request, row), "page": page}
 
     def story(self, row: Conversation) -> dict[str, object]:
         """Return the conversation as its page shows it."""
         return _story(row)
 
 
-def _switch(
-    rows: QuerySet[Conversation], change: Callable[..., bool], *, by: str
-) -> tuple[int, int]:
-    """Pause or resume; return how many were changed and how many were so already."""
-    changed = [change(row, by=by) for row in rows]
-    return sum(changed), len(changed) - sum(changed)
-
-
 def _pause_badge(*, is_paused: bool) -> SafeString:
     if is_paused:
         return badge(gettext("paused"), tone="warn")
     return format_html("{}", NOTHING)
+
+
+def _waiting_badge(since: datetime | None) -> SafeString | str:
+    if since is None:
+        return ""
+    text = gettext("waits for an answer: %(time)s") % {"time": timesince(since)}
+    return badge(text, tone="warn")
 
 
 def _contact(conversation: Conversation) -> str:
@@ -265,15 +205,18 @@ def _assignee(conversation: Conversation) -> str:
 
 
 def _story(conversation: Conversation) -> dict[str, object]:
-    why_paused = paused.why_paused(conversation, bot=paused.bot_of(conversation))
+    bot = paused.bot_of(conversation)
+    why_paused = paused.why_paused(conversation, bot=bot)
     return {
         "conversation": conversation,
         "title": gettext("Conversation %(number)s") % {"number": conversation},
         "state": conversation_badge(conversation),
         "paused": _pause_badge(is_paused=True) if why_paused else "",
+        "waits": _waiting_badge(conversation.waiting_since),
         "why_paused": why_paused,
         "contact": _contact(conversation),
         "assignee": _assignee(conversation),
+        "bot_link": admin_link(bot),
         "inbox_link": admin_link(conversation.inbox),
         "account_link": admin_link(conversation.account),
         "chatwoot_link": chatwoot_link(conversation),
@@ -289,48 +232,36 @@ def _story(conversation: Conversation) -> dict[str, object]:
             )
             if value
         ],
-        "turns": _turns(conversation),
         "all_turns": list_url(Turn, conversation__id__exact=conversation.pk),
-        "callbacks": [
-            CallbackView(callback)
-            for callback in conversation.callbacks.defer("calls").order_by("-pk")[
-                :LATEST_CALLBACKS
-            ]
-        ],
-        "events": _events(conversation),
         "all_events": list_url(WebhookEvent, conversation__id__exact=conversation.pk),
         "all_callbacks": list_url(Callback, conversation__id__exact=conversation.pk),
-        "memories": [
-            (memory, admin_link(memory))
-            for memory in conversation.dify_conversations.select_related(
-                "app"
-            ).order_by("-pk")[:LATEST]
-        ],
+        "memories": list(_memories(conversation)),
+        **_cost(conversation),
     }
 
 
-def _turns(conversation: Conversation) -> list[dict[str, object]]:
-    rows = conversation.turns.select_related("bot").order_by("-pk")[:LATEST]
-    return [
-        {
-            "turn": turn,
-            "link": admin_link(turn, text=gettext("Turn %(id)s") % {"id": turn.pk}),
-            "state": turn_badge(turn),
-            "bot": admin_link(turn.bot),
-            "took": time_to_answer(turn),
-        }
-        for turn in rows
-    ]
+def _memories(
+    conversation: Conversation,
+) -> Iterator[tuple[DifyConversation, SafeString, SafeString | str]]:
+    rows = conversation.dify_conversations.select_related("app").order_by("-pk")
+    for memory in rows[:LATEST]:
+        log_url = memory.app.log_url()
+        log = outside_link(log_url, text=_("log in Dify")) if log_url else ""
+        yield memory, admin_link(memory), log
 
 
-def _events(conversation: Conversation) -> list[dict[str, object]]:
-    rows = conversation.events.defer("payload").order_by("-pk")[:LATEST]
-    return [
-        {
-            "event": event,
-            "link": admin_link(event, text=event.name),
-            "state": event_badge(event),
-            "decision": action_badge(event),
-        }
-        for event in rows
-    ]
+def _cost(conversation: Conversation) -> dict[str, str]:
+    """Add up what the conversation's runs cost, each currency by itself."""
+    rows = (
+        PipelineRun.objects.filter(turn__conversation=conversation)
+        .order_by()
+        .values_list("currency")
+        .annotate(tokens=Sum("total_tokens"), price=Sum("total_price"))
+    )
+    found = list(rows)
+    prices = [price_in_words(price, currency) for currency, _, price in found if price]
+    tokens = sum(tokens or 0 for _, tokens, _ in found)
+    return {
+        "tokens": intcomma(tokens) if tokens else NOTHING,
+        "cost": " + ".join(prices) or NOTHING,
+    }

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
     NOTHING,
     ReadOnlyAdmin,
     admin_link,
+    admin_url,
     badge,
     moment,
     shortened,
 )
-from conversations import audit, deletion
+from conversations import jobs
 from conversations.admin import confirm
 from conversations.admin.base import chatwoot_link, conversation_link, number_in
-from conversations.models import AuditEntry, DifyConversation
+from conversations.jobs.kinds import delete_in_dify
+from conversations.models import DifyConversation
 
 
 class DeletionFilter(admin.SimpleListFilter):
@@ -171,17 +173,12 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
             return None
         if not confirm.is_confirmed(request):
             return self._ask(request, rows)
-        for row in rows:
-            self._want(request, row)
-        text = ngettext(
-            "%(count)d conversation will be deleted in Dify within minutes. Until Dify "
-            "has proven it, it is listed as “wanted, not proven”.",
-            "%(count)d conversations will be deleted in Dify within minutes. Until "
-            "Dify has proven it, they are listed as “wanted, not proven”.",
-            len(rows),
+        job = jobs.start(
+            "delete_in_dify",
+            items=delete_in_dify.items_of(rows),
+            actor=request.user.get_username(),
         )
-        self.message_user(request, text % {"count": len(rows)}, messages.SUCCESS)
-        return None
+        return HttpResponseRedirect(admin_url(job))
 
     def _ask(self, request: HttpRequest, rows: list[DifyConversation]) -> HttpResponse:
         return confirm.ask(
@@ -197,16 +194,6 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
             selected=[row.pk for row in rows],
             button=gettext("Delete in Dify"),
         )
-
-    def _want(self, request: HttpRequest, row: DifyConversation) -> None:
-        if deletion.want(row, reason=DifyConversation.End.BY_OPERATOR):
-            audit.record(
-                AuditEntry.Verb.WANTED_DELETION,
-                actor=request.user.get_username(),
-                conversation=row.conversation,
-                dify_app=row.app_id,
-                dify_conversation=row.dify_conversation_id,
-            )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DifyConversation]:
         related = ("app", "conversation__account", "erasure")

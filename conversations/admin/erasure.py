@@ -37,6 +37,8 @@ KIND_NAMES: Mapping[str, str | Promise] = {
     "calls": _("upstream calls"),
     "outgoing_messages": _("outgoing messages"),
     "dify_conversations": _("Dify conversations"),
+    "trials": _("questions in the playground"),
+    "jobs": _("jobs"),
     "payloads_emptied": _("webhooks emptied"),
     "turns_emptied": _("turns emptied"),
     "conversations_emptied": _("conversations without names by now"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from django.contrib import admin
+from django.contrib.postgres.search import SearchVector
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
@@ -13,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import (
     NOTHING,
-    StoryAdmin,
     admin_link,
     badge,
     json_block,
@@ -23,7 +25,9 @@ from bridge_project.lib.admin_base import (
 )
 from bridge_project.lib.errors import MalformedPayload
 from bridge_project.lib.types import JsonObject
-from chatwoot_api.payloads import Message, parse_event
+from bridge_project.lib.words import words_query
+from chatwoot_api.models import ChatwootAccount
+from chatwoot_api.payloads import ChatwootEvent, Conversation, Message, parse_event
 from conversations.admin.base import (
     action_badge,
     chatwoot_link,
@@ -32,6 +36,8 @@ from conversations.admin.base import (
     number_in,
     turn_link,
 )
+from conversations.admin.event_filters import EventBotFilter, ReceivedFilter
+from conversations.admin.event_replay import EventReplay
 from conversations.admin.explanations import EVENT_STATES, REASONS
 from conversations.admin.filters import DropdownFilter, EventKindFilter
 from conversations.models import Action, WebhookEvent
@@ -39,8 +45,13 @@ from conversations.models import Action, WebhookEvent
 
 def message_of(payload: JsonObject) -> Message | None:
     """Return the message in a payload; None if there is none or it is unreadable."""
+    parsed = _parsed(payload)
+    return parsed.message if parsed else None
+
+
+def _parsed(payload: JsonObject) -> ChatwootEvent | None:
     try:
-        return parse_event(payload).message
+        return parse_event(payload)
     except MalformedPayload:
         return None
 
@@ -58,8 +69,33 @@ def why(event: WebhookEvent) -> str:
     return str(explanation) if explanation else event.reason or NOTHING
 
 
+# How deliveries are called: Chatwoot's are UUIDs, ours are hashes.
+_DELIVERY = re.compile(r"[\w:.-]{20,160}")
+
+
+def _found(events: QuerySet[WebhookEvent], text: str) -> QuerySet[WebhookEvent]:
+    """Return the events of a number or delivery, or with these words in the text.
+
+    All accounts are named, so that the indexes which begin with them serve.
+    """
+    accounts = list(ChatwootAccount.objects.order_by("pk").values_list("pk", flat=True))
+    number = number_in(text)
+    if number is not None:
+        same = Q(chatwoot_conversation_id=number) | Q(chatwoot_message_id=number)
+        return events.filter(same, account__in=accounts)
+    if _DELIVERY.fullmatch(text) and any(map(str.isdigit, text)):
+        return events.filter(delivery_key=text, account__in=accounts)
+    query = words_query(text.replace('"', " "))
+    if query is None:
+        return events.none()
+    content = KeyTextTransform("content", "payload")
+    return events.annotate(words=SearchVector(content, config="simple")).filter(
+        words=query, chatwoot_message_id__isnull=False
+    )
+
+
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(StoryAdmin[WebhookEvent]):
+class WebhookEventAdmin(EventReplay):
     """The first place to look when the bot said nothing."""
 
     list_display = (
@@ -77,13 +113,17 @@ class WebhookEventAdmin(StoryAdmin[WebhookEvent]):
         "action",
         ("reason", DropdownFilter),
         EventKindFilter,
-        "received_at",
+        EventBotFilter,
+        ReceivedFilter,
         "account",
     )
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("delivery_key",)
-    search_help_text = _("Conversation or message number, delivery")
+    search_help_text = _(
+        "Number of a conversation or message; words of the text (a number alone in "
+        "quotes); delivery"
+    )
     change_form_template = "admin/conversations/webhookevent/change_form.html"
 
     @admin.display(description=_("received"))
@@ -130,29 +170,16 @@ class WebhookEventAdmin(StoryAdmin[WebhookEvent]):
         text = search_term.strip()
         if not text:
             return queryset, False
-        number = number_in(text)
-        found = Q(delivery_key=text)
-        if number is not None:
-            found |= Q(chatwoot_conversation_id=number) | Q(chatwoot_message_id=number)
-        return queryset.filter(found), False
+        return _found(queryset, text), False
 
     def story(self, row: WebhookEvent) -> dict[str, object]:
         """Return the event as its page shows it."""
         return _story(row)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEvent]:
-        """Leave the payloads where they are; only an event's own page reads one."""
-        return (
-            super()
-            .get_queryset(request)
-            .select_related("account", "conversation__account", "turn__bot")
-            .defer("payload")
-            .annotate(content=KeyTextTransform("content", "payload"))
-        )
-
 
 def _story(event: WebhookEvent) -> dict[str, object]:
-    message = message_of(event.payload)
+    parsed = _parsed(event.payload)
+    message = parsed.message if parsed else None
     return {
         "event": event,
         "title": gettext("Event %(id)s: %(name)s")
@@ -162,6 +189,8 @@ def _story(event: WebhookEvent) -> dict[str, object]:
         "why": why(event),
         "message": message,
         "message_labels": _labels(message),
+        "sender": _sender(message),
+        "told": _told(parsed.conversation) if parsed and parsed.conversation else [],
         "turn_link": turn_link(event.turn),
         "bot_link": admin_link(event.turn.bot if event.turn else None),
         "conversation_link": conversation_link(event.conversation),
@@ -184,3 +213,36 @@ def _labels(message: Message | None) -> list[SafeString]:
     if message.private:
         labels.append(badge(gettext("private note"), tone="warn"))
     return labels
+
+
+def _sender(message: Message | None) -> str:
+    """Say who wrote the message, and what kind of sender that is."""
+    if message is None:
+        return ""
+    sender = message.sender
+    kinds = {
+        "contact": gettext("customer"),
+        "user": gettext("human agent"),
+        "agent_bot": gettext("bot"),
+        "captain": gettext("Chatwoot's Captain"),
+        "nobody": gettext("no sender"),
+    }
+    number = f" #{sender.id}" if sender.id is not None else ""
+    name = f"{sender.name} " if sender.name else ""
+    return f"{name}({kinds[sender.kind]}{number})"
+
+
+def _told(conversation: Conversation) -> list[tuple[str, str]]:
+    """Return what the event said of its conversation, by name."""
+    contact, team = conversation.contact, conversation.team
+    assignee = conversation.assignee
+    facts = (
+        (gettext("Status"), conversation.status),
+        (gettext("Channel"), conversation.channel),
+        (gettext("Contact"), f"{contact.name} (#{contact.id})" if contact else ""),
+        (gettext("Assignee"), (assignee.name or str(assignee.id)) if assignee else ""),
+        (gettext("Team"), (team.name or str(team.id)) if team else ""),
+        (gettext("Labels"), ", ".join(conversation.labels)),
+        (gettext("Priority"), conversation.priority),
+    )
+    return [(name, value) for name, value in facts if value]

@@ -14,6 +14,7 @@ from conversations.admin.base import (
     conversation_link,
     number_in,
     turn_link,
+    turns_of_number,
 )
 from conversations.admin.story import post_badge
 from conversations.models import OutgoingMessage
@@ -95,9 +96,9 @@ class OutgoingMessageAdmin(ReadOnlyAdmin[OutgoingMessage]):
             return queryset, False
         number = number_in(text)
         if number is not None:
-            conversation = "turn__conversation__chatwoot_conversation_id"
+            turns = turns_of_number(number)
             return queryset.filter(
-                Q(chatwoot_message_id=number) | Q(**{conversation: number})
+                Q(chatwoot_message_id=number) | Q(turn__in=turns)
             ), False
         # A mark is a UUID; anything else in its place would be an error.
         is_mark = len(text.replace("-", "")) == 32 and set(text.lower()) <= set(

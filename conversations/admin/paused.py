@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from django.utils.translation import gettext
 
+from chatwoot_api.models import Inbox
 from conversations.decisions import is_paused, situation_of
 from conversations.models import Bot, Conversation
 
@@ -17,16 +18,34 @@ def bot_of(conversation: Conversation) -> Bot | None:
     return None if inbox is None else Bot.objects.for_inbox(inbox)
 
 
-def paused_among(conversations: Iterable[Conversation]) -> set[int]:
-    """Return the ids of those that are paused; each inbox's bot is looked up once."""
-    bots: dict[int | None, Bot | None] = {}
-    found = set()
-    for conversation in conversations:
-        if conversation.inbox_id not in bots:
-            bots[conversation.inbox_id] = bot_of(conversation)
-        if why_paused(conversation, bot=bots[conversation.inbox_id]):
-            found.add(conversation.pk)
+def bots_of(inboxes: Iterable[Inbox]) -> dict[int, Bot | None]:
+    """Return the bot of each inbox by the inbox's id, with two queries for all.
+
+    It chooses as `BotQuerySet.for_inbox` does.
+    """
+    bots = list(Bot.objects.order_by("pk").prefetch_related("inboxes"))
+    named = {bot.pk: {inbox.pk for inbox in bot.inboxes.all()} for bot in bots}
+    found: dict[int, Bot | None] = {}
+    for inbox in inboxes:
+        candidates = [
+            bot
+            for bot in bots
+            if bot.account_id == inbox.account_id
+            and (not named[bot.pk] or inbox.pk in named[bot.pk])
+        ]
+        found[inbox.pk] = max(
+            candidates,
+            key=lambda bot: (bot.enabled, bool(named[bot.pk]), -bot.pk),
+            default=None,
+        )
     return found
+
+
+def paused_among(conversations: Iterable[Conversation]) -> set[int]:
+    """Return the ids of those that are paused; their inboxes are loaded."""
+    rows = list(conversations)
+    bots = bots_of({row.inbox for row in rows if row.inbox is not None})
+    return {row.pk for row in rows if why_paused(row, bot=bots.get(row.inbox_id or 0))}
 
 
 def why_paused(conversation: Conversation, *, bot: Bot | None) -> list[str]:
@@ -36,8 +55,8 @@ def why_paused(conversation: Conversation, *, bot: Bot | None) -> list[str]:
     if situation.paused:
         sentences.append(
             gettext(
-                "The bot is paused here. “Let the bot speak again” in the list of "
-                "conversations ends that."
+                "The bot is paused here. “Let the bot speak again”, on this page or in "
+                "the list of conversations, ends that."
             )
         )
     if bot is None:

@@ -22,10 +22,11 @@ from conversations.admin.base import (
     run_badge,
     run_took,
     turn_link,
+    turns_of_number,
 )
 from conversations.admin.error_words import run_error_words
 from conversations.admin.story import CallView, RunView
-from conversations.models import PipelineRun
+from conversations.models import DifyConversation, PipelineRun, Turn
 
 
 @admin.register(PipelineRun)
@@ -48,7 +49,9 @@ class PipelineRunAdmin(StoryAdmin[PipelineRun]):
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("id",)
-    search_help_text = _("Conversation or run number, an id of Dify's")
+    search_help_text = _(
+        "Conversation or run number; a conversation, message or workflow run of Dify's"
+    )
     change_form_template = "admin/conversations/pipelinerun/change_form.html"
 
     @admin.display(description=_("run"))
@@ -101,13 +104,15 @@ class PipelineRunAdmin(StoryAdmin[PipelineRun]):
             return queryset, False
         number = number_in(text)
         if number is not None:
-            conversation = "turn__conversation__chatwoot_conversation_id"
-            return queryset.filter(Q(pk=number) | Q(**{conversation: number})), False
+            turns = turns_of_number(number)
+            return queryset.filter(Q(pk=number) | Q(turn__in=turns)), False
+        # Each has an index; a task's id lives for minutes and has none.
+        talks = DifyConversation.objects.filter(dify_conversation_id=text)
+        owners = Turn.objects.filter(conversation__in=talks.values("conversation"))
         return queryset.filter(
-            Q(dify_conversation_id=text)
-            | Q(dify_message_id=text)
-            | Q(dify_task_id=text)
+            Q(dify_message_id=text)
             | Q(dify_workflow_run_id=text)
+            | Q(turn__in=owners, dify_conversation_id=text)
         ), False
 
     def story(self, row: PipelineRun) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.safestring import SafeString
@@ -13,10 +15,17 @@ from bridge_project.lib.admin_base import (
     admin_url,
     badge,
     json_block,
+    outside_link,
 )
 from chatwoot_api.payloads import Attachment
 from conversations.admin import callback_changes, callback_words
-from conversations.admin.base import callback_badge, run_badge, run_took, seconds
+from conversations.admin.base import (
+    callback_badge,
+    price_in_words,
+    run_badge,
+    run_took,
+    seconds,
+)
 from conversations.admin.error_words import ABORTED, error_words, run_error_words
 from conversations.admin.event import message_of
 from conversations.models import (
@@ -47,6 +56,16 @@ class MessageView:
         return self.event.received_at
 
 
+@dataclass(frozen=True)
+class StepView:
+    """What an agent thought, and a tool that it used."""
+
+    tool: str
+    thought: str
+    asked: str
+    answered: str
+
+
 class RunView:
     """One try of a Dify app."""
 
@@ -59,6 +78,16 @@ class RunView:
         self.took = run_took(run)
         self.first_event = seconds(run.first_event_ms)
         self.first_text = seconds(run.first_text_ms)
+        # Sentences of the bridge's, and the steps of an agent.
+        self.remarks = [note for note in run.notes if isinstance(note, str)]
+        self.steps = list(_steps(run))
+        self.tools = ", ".join(
+            dict.fromkeys(step.tool for step in self.steps if step.tool)
+        )
+        log_url = run.dify_app.log_url() if run.dify_app else ""
+        self.log_link = (
+            outside_link(log_url, text=gettext("log in Dify")) if log_url else ""
+        )
 
     @property
     def outcome(self) -> str:
@@ -84,12 +113,8 @@ class RunView:
 
     @property
     def cost(self) -> str:
-        """The price with its currency; Dify's trailing zeros are left out."""
-        price = self.run.total_price
-        if price is None:
-            return NOTHING
-        amount = f"{price:f}".rstrip("0").rstrip(".") if "." in f"{price:f}" else price
-        return f"{amount} {self.run.currency}".strip()
+        """The price with its currency."""
+        return price_in_words(self.run.total_price, self.run.currency)
 
     @property
     def ids(self) -> list[tuple[str, str]]:
@@ -106,6 +131,21 @@ class RunView:
             )
             if value
         ]
+
+
+def _steps(run: PipelineRun) -> Iterator[StepView]:
+    """Return what is worth telling: an agent's last thought is its answer."""
+    for note in run.notes:
+        if not isinstance(note, dict):
+            continue
+        step = StepView(
+            tool=str(note.get("tool") or ""),
+            thought=str(note.get("thought") or "").strip(),
+            asked=str(note.get("tool_input") or ""),
+            answered=str(note.get("observation") or ""),
+        )
+        if step.tool or (step.thought and step.thought not in run.answer):
+            yield step
 
 
 class PostView:
@@ -158,6 +198,7 @@ class CallView:
 
     def __init__(self, call: UpstreamCall) -> None:
         self.call = call
+        self.url = admin_url(call)
         self.service = call.service.capitalize()
         self.took = seconds(call.duration_ms)
         self.status = call_badge(call)

@@ -18,10 +18,18 @@ from bridge_project.lib.admin_base import (
     NOTHING,
     BridgeAdmin,
     ReadOnlyAdmin,
-    badge,
+    admin_link,
     moment,
     shortened,
     text_block,
+)
+from conversations.admin.base import number_in
+from conversations.admin.task_results import (
+    TASK_WORDS,
+    state_badge,
+    subject_of,
+    task_words,
+    with_argument,
 )
 
 # The imports above registered them in Django's own look. The bridge makes no groups
@@ -31,30 +39,31 @@ for model in (User, Group, TaskResult, GroupResult):
 
 admin.site.index_title = _("Overview")
 
-TASK_TONES = {
-    "SUCCESS": "good",
-    "FAILURE": "bad",
-    "RETRY": "warn",
-    "REVOKED": "warn",
-    "STARTED": "busy",
-    "PENDING": "busy",
-    "RECEIVED": "busy",
-}
-TASK_STATES = {
-    "SUCCESS": _("succeeded"),
-    "FAILURE": _("failed"),
-    "RETRY": _("will be tried again"),
-    "REVOKED": _("cancelled"),
-    "STARTED": _("running"),
-    "PENDING": _("waiting"),
-    "RECEIVED": _("waiting"),
-}
+
+class TaskFilter(admin.SimpleListFilter):
+    """Which task; the names that are known, since finding all would read the table."""
+
+    title = _("task")
+    parameter_name = "task"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[TaskResult]
+    ) -> list[tuple[str, str]]:
+        return [(name, str(words)) for name, words in TASK_WORDS.items()]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[TaskResult]
+    ) -> QuerySet[TaskResult]:
+        name = self.value()
+        return queryset.filter(task_name=name) if name else queryset
 
 
 @admin.register(User)
 class UserAdmin(BridgeAdmin[User], DjangoUserAdmin):  # type: ignore[type-arg]
     """People who may log in here."""
 
+    # Two boxes side by side are too wide for a window, and mute for screen readers.
+    filter_horizontal = ()
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -95,6 +104,8 @@ def _is_superuser(person: object) -> bool:
 class GroupAdmin(BridgeAdmin[Group], DjangoGroupAdmin):
     """Sets of permissions."""
 
+    filter_horizontal = ()
+
 
 @admin.register(TaskResult)
 class TaskResultAdmin(ReadOnlyAdmin[TaskResult]):
@@ -102,14 +113,22 @@ class TaskResultAdmin(ReadOnlyAdmin[TaskResult]):
 
     list_display = ("done", "task", "state", "arguments", "outcome", "worker")
     list_display_links = ("done", "task")
-    list_filter = ("status", "date_done")
+    list_filter = ("status", TaskFilter, "date_done")
+    list_before_template = "admin/conversations/list_note.html"
+    list_note = _(
+        "What the workers did, for a week. Of events, turns, trials and jobs only "
+        "failures are kept: their own pages tell the rest. What a worker found by "
+        "itself in PostgreSQL, as while Redis is away, leaves no result here."
+    )
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("task_id",)
-    search_help_text = _("Task id")
+    search_help_text = _("Task id, or the number of a turn, event or job")
     fields = (
         "task",
+        "task_name",
         "state",
+        "about",
         "arguments",
         "whole_outcome",
         "error",
@@ -126,14 +145,20 @@ class TaskResultAdmin(ReadOnlyAdmin[TaskResult]):
 
     @admin.display(description=_("task"))
     def task(self, row: TaskResult) -> str:
-        return str(row.task_name or "").rpartition(".")[2] or NOTHING
+        return task_words(row.task_name) or NOTHING
 
     @admin.display(description=_("state"))
     def state(self, row: TaskResult) -> SafeString:
-        status = str(row.status)
-        return badge(
-            TASK_STATES.get(status, status), tone=TASK_TONES.get(status, "calm")
-        )
+        return state_badge(row)
+
+    @admin.display(description=_("about"))
+    def about(self, row: TaskResult) -> SafeString | str:
+        """Link to the turn, event or job; trials are shown in the playground."""
+        found = subject_of(row)
+        if found is None or not admin.site.is_registered(type(found)):
+            return NOTHING
+        name = str(found._meta.verbose_name).capitalize()
+        return admin_link(found, text=f"{name} {found.pk}")
 
     @admin.display(description=_("arguments"))
     def arguments(self, row: TaskResult) -> str:
@@ -158,4 +183,9 @@ class TaskResultAdmin(ReadOnlyAdmin[TaskResult]):
         search_term: str,
     ) -> tuple[QuerySet[TaskResult], bool]:
         text = search_term.strip()
-        return (queryset.filter(task_id=text) if text else queryset), False
+        if not text:
+            return queryset, False
+        number = number_in(text)
+        if number is not None:
+            return with_argument([number], results=queryset), False
+        return queryset.filter(task_id=text), False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.contrib import admin
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -16,7 +19,9 @@ from conversations.admin.base import (
     chatwoot_link,
     conversation_badge,
     conversation_link,
+    conversations_numbered,
     number_in,
+    price_in_words,
     time_to_answer,
     turn_badge,
 )
@@ -29,7 +34,8 @@ from conversations.admin.story import (
     PostView,
     RunView,
 )
-from conversations.models import Reason, Turn, WebhookEvent
+from conversations.admin.task_results import about_turn, state_badge, task_words
+from conversations.models import PipelineRun, Reason, Turn, WebhookEvent
 
 # Counted for the rows of the page alone; a join would group the whole table.
 _MESSAGE_COUNT = (
@@ -39,6 +45,13 @@ _MESSAGE_COUNT = (
     .annotate(count=Count("pk"))
     .values("count")
 )
+_RUNS = (
+    PipelineRun.objects.filter(turn=OuterRef("pk"))
+    .order_by()
+    .values("turn")
+    .annotate(tokens=Sum("total_tokens"), price=Sum("total_price"))
+)
+_CURRENCY = PipelineRun.objects.filter(turn=OuterRef("pk")).exclude(currency="")
 
 
 @admin.register(Turn)
@@ -55,6 +68,8 @@ class TurnAdmin(StoryAdmin[Turn]):
         "messages",
         "attempts",
         "time_to_answer",
+        "tokens",
+        "cost",
     )
     list_display_links = ("number", "created")
     list_filter = ("status", ("reason", DropdownFilter), "bot", "created_at")
@@ -97,12 +112,27 @@ class TurnAdmin(StoryAdmin[Turn]):
     def time_to_answer(self, turn: Turn) -> str:
         return time_to_answer(turn)
 
+    @admin.display(description=_("tokens"))
+    def tokens(self, turn: Turn) -> str:
+        count: int | None = getattr(turn, "token_count", None)
+        return NOTHING if count is None else intcomma(count)
+
+    @admin.display(description=_("cost"))
+    def cost(self, turn: Turn) -> str:
+        price: Decimal | None = getattr(turn, "price", None)
+        return price_in_words(price, getattr(turn, "currency", None) or "")
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Turn]:
         return (
             super()
             .get_queryset(request)
             .select_related("bot__account", "bot__dify_app", "conversation__account")
-            .annotate(message_count=Subquery(_MESSAGE_COUNT))
+            .annotate(
+                message_count=Subquery(_MESSAGE_COUNT),
+                token_count=Subquery(_RUNS.values("tokens")),
+                price=Subquery(_RUNS.values("price")),
+                currency=Subquery(_CURRENCY.values("currency")[:1]),
+            )
         )
 
     def get_search_results(
@@ -114,7 +144,7 @@ class TurnAdmin(StoryAdmin[Turn]):
         number = number_in(search_term)
         if number is None:
             return queryset.none(), False
-        found = Q(pk=number) | Q(conversation__chatwoot_conversation_id=number)
+        found = Q(pk=number) | Q(conversation__in=conversations_numbered(number))
         return queryset.filter(found), False
 
     def story(self, row: Turn) -> dict[str, object]:
@@ -150,12 +180,19 @@ def _what_it_waits_for(turn: Turn) -> str:
     return str(TURN_STATES[turn.status])
 
 
+def _turn_link(turn: Turn | None) -> SafeString:
+    pk = turn.pk if turn else ""
+    return admin_link(turn, text=gettext("turn %(id)s") % {"id": pk})
+
+
 def _story(turn: Turn) -> dict[str, object]:
     """Everything about the turn, with one query for each kind of row."""
     runs = turn.runs.select_related("dify_app").order_by("pk")
     calls = list(turn.calls.order_by("created_at", "pk"))
     callbacks = turn.callbacks.order_by("pk")
     posts = turn.outgoing_messages.order_by("pk")
+    events = list(turn.events.order_by("chatwoot_message_id", "pk"))
+    results = about_turn(turn.pk, event_ids=[event.pk for event in events])
     return {
         "turn": turn,
         "title": gettext("Turn %(id)s") % {"id": turn.pk},
@@ -167,12 +204,19 @@ def _story(turn: Turn) -> dict[str, object]:
         "time_to_answer": time_to_answer(turn),
         "bot_link": admin_link(turn.bot),
         "waits_for": admin_link(turn.queued_for) if turn.queued_for_id else "",
+        "replay_of": _turn_link(turn.replay_of) if turn.replay_of_id else "",
+        "replays": [_turn_link(row) for row in turn.replays.order_by("pk")],
         "conversation_link": conversation_link(turn.conversation),
         "conversation_state": conversation_badge(turn.conversation),
         "chatwoot_link": chatwoot_link(turn.conversation),
-        "customer_messages": [
-            MessageView(event)
-            for event in turn.events.order_by("chatwoot_message_id", "pk")
+        "customer_messages": [MessageView(event) for event in events],
+        "task_results": [
+            (
+                admin_link(result, text=task_words(result.task_name)),
+                state_badge(result),
+                result,
+            )
+            for result in results
         ],
         "runs": [RunView(run) for run in runs],
         "callbacks": [CallbackView(callback) for callback in callbacks],

@@ -17,7 +17,7 @@ from conversations.actions.retrying import is_passing, repeating
 from conversations.actions.state import is_teams_bug
 from conversations.actions.target import Target
 from conversations.callbacks.authentication import Caller
-from conversations.callbacks.errors import Foreign, Refused
+from conversations.callbacks.errors import Foreign, InPlayground, Refused
 from conversations.models import Bot, Conversation
 from dify_api.arguments import is_not_set
 
@@ -101,7 +101,11 @@ def _parsed(named: str) -> int:
         raise Refused(
             "The conversation's number must be digits, such as 42, or “current”."
         )
-    return int(text)
+    number = int(text)
+    if not number:
+        # Chatwoot's begin with 1; the playground sends 0 as the conversation's.
+        raise InPlayground
+    return number
 
 
 def claimed(caller: Caller) -> Conversation | None:

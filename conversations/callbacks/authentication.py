@@ -10,7 +10,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from conversations import callback_tokens, conversation_tokens
-from conversations.callbacks.errors import Foreign, NotAuthenticated
+from conversations.callbacks.errors import Foreign, InPlayground, NotAuthenticated
 from conversations.conversation_tokens import BadConversationToken, ConversationClaim
 from conversations.models import Bot, Callback
 from dify_api.arguments import is_not_set
@@ -113,6 +113,8 @@ def _claim(token: str) -> ConversationClaim:
     try:
         return conversation_tokens.read(token[:_MAX_TOKEN_CHARS])
     except BadConversationToken as err:
+        if err.is_trial:
+            raise InPlayground from err
         if err.is_expired:
             raise NotAuthenticated(
                 "The conversation token is too old. Each run gets a new one as the "

@@ -49,6 +49,22 @@ class Foreign(Refused):
     default_code = "other_conversation"
 
 
+class InPlayground(Refused):
+    """The run was asked for in the bridge's playground, so nothing was changed.
+
+    HTTP 200, so that the flow goes on and its answer can be seen.
+    """
+
+    status_code = 200
+    default_code = "playground"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This run was asked for in the bridge's playground. It has no conversation "
+            "in Chatwoot, so nothing was read or changed there."
+        )
+
+
 class TooLarge(Refused):
     """The body is larger than any that makes sense."""
 

@@ -4,15 +4,22 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('conversations', '0010_operator_indexes'),
+        ("conversations", "0010_operator_indexes"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='bot',
-            name='language',
-            field=models.CharField(blank=True, choices=[('en', 'English'), ('ru', 'Russian')], db_default='', default='', help_text='In which the bridge writes causes into notes to the agents. Empty: as LANGUAGE_CODE says.', max_length=10, verbose_name='language of the notes'),
+            model_name="bot",
+            name="language",
+            field=models.CharField(
+                blank=True,
+                choices=[("en", "English"), ("ru", "Russian")],
+                db_default="",
+                default="",
+                help_text="In which the bridge writes causes into notes to the agents. Empty: as LANGUAGE_CODE says.",
+                max_length=10,
+                verbose_name="language of the notes",
+            ),
         ),
     ]

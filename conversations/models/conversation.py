@@ -136,6 +136,12 @@ class Conversation(models.Model):
                 condition=models.Q(waiting_since__isnull=False),
                 name="conversation_waiting",
             ),
+            # Where an operator paused the bot: few at a time.
+            models.Index(
+                fields=["-updated_at"],
+                condition=models.Q(paused=True),
+                name="conversation_paused",
+            ),
             # Search by the contact's name, whole words and beginnings.
             GinIndex(
                 SearchVector("contact_name", config="simple"),

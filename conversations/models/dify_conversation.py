@@ -25,6 +25,7 @@ class DifyConversation(models.Model):
         GONE = "gone", _("the Chatwoot conversation was deleted")
         ERASED = "erased", _("the contact was erased")
         BY_OPERATOR = "by_operator", _("an operator deleted it")
+        RENEWED = "renewed", _("an operator had the bot begin anew")
         UNUSED = "unused", _("it was not used any more")
 
     # None once the bridge itself has forgotten the conversation; the row stays until

@@ -2,11 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
 from django.db import models
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chatwoot_api.models import ChatwootAccount
+
+# A worker renews its leases every 5 s; what is older belongs to a dead one.
+LEASE_S = 30
+
+
+class Claim(NamedTuple):
+    """A job that was taken; `was_abandoned` by a worker that died in it."""
+
+    lease: UUID
+    was_abandoned: bool
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Claims, leases and what the workers look for."""
+
+    def claim(self, job_id: int, *, now: datetime) -> Claim | None:
+        """Take a job that waits or was abandoned; None if there is nothing to take.
+
+        Conditional updates: of two workers one changes the row. The lease goes with
+        every later change, so a worker that lost it changes nothing.
+        """
+        rows = self.filter(pk=job_id)
+        lease = uuid4()
+        values = {
+            "status": Job.Status.RUNNING,
+            "lease": lease,
+            "lease_expires_at": now + timedelta(seconds=LEASE_S),
+            "started_at": Coalesce("started_at", models.Value(now)),
+        }
+        if rows.filter(status=Job.Status.WAITING).update(**values):
+            return Claim(lease, was_abandoned=False)
+        if rows.filter(_abandoned(now)).update(**values):
+            return Claim(lease, was_abandoned=True)
+        return None
+
+    def held(self, job_id: int, *, lease: UUID) -> JobQuerySet:
+        """Return the job if the lease still holds, else nothing."""
+        return self.filter(pk=job_id, status=Job.Status.RUNNING, lease=lease)
+
+    def renew(self, leases: Iterable[UUID], *, now: datetime) -> int:
+        """Prolong the leases of jobs that are being done; return how many hold."""
+        return self.filter(status=Job.Status.RUNNING, lease__in=leases).update(
+            lease_expires_at=now + timedelta(seconds=LEASE_S)
+        )
+
+    def runnable(self, *, now: datetime) -> JobQuerySet:
+        """Return jobs that a worker may take now."""
+        return self.filter(
+            # The first condition is the one that the partial index serves.
+            models.Q(status__in=UNFINISHED)
+            & (models.Q(status=Job.Status.WAITING) | _abandoned(now))
+        )
 
 
 class Job(models.Model):
@@ -51,6 +109,8 @@ class Job(models.Model):
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
 
+    objects = JobQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
@@ -65,6 +125,13 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+
+UNFINISHED = (Job.Status.WAITING, Job.Status.RUNNING)
+
+
+def _abandoned(now: datetime) -> models.Q:
+    return models.Q(status=Job.Status.RUNNING, lease_expires_at__lt=now)
 
 
 class JobItem(models.Model):

@@ -52,6 +52,14 @@ class OutgoingMessage(models.Model):
                 fields=["turn", "part"], name="outgoingmessage_once"
             )
         ]
+        indexes = [
+            # Search by Chatwoot's number.
+            models.Index(
+                fields=["chatwoot_message_id"],
+                condition=models.Q(chatwoot_message_id__isnull=False),
+                name="outgoingmessage_message",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_part_display()} {self.pk}"

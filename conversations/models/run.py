@@ -85,6 +85,17 @@ class PipelineRun(models.Model):
                 condition=models.Q(status="running"),
                 name="pipelinerun_running",
             ),
+            # Search by what Dify calls it.
+            models.Index(
+                fields=["dify_message_id"],
+                condition=~models.Q(dify_message_id=""),
+                name="pipelinerun_message",
+            ),
+            models.Index(
+                fields=["dify_workflow_run_id"],
+                condition=~models.Q(dify_workflow_run_id=""),
+                name="pipelinerun_workflow_run",
+            ),
             # What ended within an hour: tokens and cost.
             models.Index(
                 fields=["finished_at"],

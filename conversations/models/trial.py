@@ -9,6 +9,10 @@ from django.utils.translation import gettext_lazy as _
 from conversations.models.bot import Bot
 from conversations.models.dify_conversation import DifyConversation
 
+# How the `user` of every talk begins in Dify; no customer is called so. Dify
+# conversations of such users belong to no conversation in Chatwoot.
+PLAYGROUND_USER = "bridge-playground-"
+
 
 class Trial(models.Model):
     """One question of an operator to a bot's Dify app, and its answer.
@@ -36,6 +40,9 @@ class Trial(models.Model):
         _("state"), max_length=20, choices=Status, default=Status.WAITING
     )
     question = models.TextField(_("question"))
+    # All about the inputs and what has no column: "given" by the operator, "sent" to
+    # Dify, "notes", "steps" of agents, "error_code", and whose values they are:
+    # "conversation_id" and "contact_id" (Chatwoot's), by which an erasure finds them.
     inputs = models.JSONField(_("inputs"), default=dict, blank=True)
     dify_conversation = models.ForeignKey(
         DifyConversation,
@@ -87,3 +94,13 @@ class Trial(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing more will come of it."""
+        return self.status not in (self.Status.WAITING, self.Status.RUNNING)
+
+    @property
+    def dify_user(self) -> str:
+        """Return the user that Dify knows the talk under: one for each talk."""
+        return f"{PLAYGROUND_USER}{self.talk}"

@@ -282,6 +282,15 @@ class Turn(models.Model):
         """Tell whether nobody tried before; then there is nothing to pick up."""
         return self.attempts <= 1 and not self.handover_reason
 
+    @property
+    def takeover_after_id(self) -> int:
+        """The message after which a human's reply takes over.
+
+        The newest that the turn answers, or the reply in spite of which an operator
+        wants the bot to speak.
+        """
+        return max(self.last_message_id, self.despite_message_id)
+
 
 WAITING = (Turn.Status.COLLECTING, Turn.Status.RETRYING, Turn.Status.UNKNOWN)
 # A message may still join these: nothing has been asked of Dify, or in vain.

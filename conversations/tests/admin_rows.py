@@ -21,6 +21,8 @@ from conversations.models import (
     Bot,
     DifyConversation,
     Erasure,
+    Job,
+    JobItem,
     OutgoingMessage,
     PipelineRun,
     Turn,
@@ -119,7 +121,7 @@ def _make_turn(bot: Bot, sample: JsonObject, *, number: int) -> Turn:
 
 
 def make_reports(bot: Bot, *, count: int) -> None:
-    """Make audit entries and erasures, numbered from 501 and 10501."""
+    """Make audit entries, erasures and jobs, numbered from 501 and 10501."""
     for number in range(FIRST_CONVERSATION, FIRST_CONVERSATION + count):
         AuditEntry.objects.create(
             actor="anna",
@@ -134,6 +136,17 @@ def make_reports(bot: Bot, *, count: int) -> None:
             requested_by="anna",
             counts={"conversations": 1, "turns": 3},
         )
+        job = Job.objects.create(
+            kind="delete_in_dify",
+            actor="anna",
+            account=bot.account,
+            total=2,
+            status=Job.Status.DONE,
+        )
+        for position, state in enumerate(("done", "failed")):
+            JobItem.objects.create(
+                job=job, position=position, title=f"#{number}", status=state
+            )
 
 
 def make_mirrors(account: ChatwootAccount, *, count: int) -> None:

@@ -16,6 +16,7 @@ from redis import Redis
 from responses import matchers
 
 from bridge_project.lib.types import JsonObject
+from conversations.jobs import engine
 from conversations.leases import keeper
 from conversations.models import Bot, Conversation, Turn
 from conversations.tests.factories import (
@@ -38,8 +39,9 @@ __all__ = ["sandbox", "sandbox_bot", "sandbox_process"]
 
 @pytest.fixture(autouse=True)
 def _nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keeper's thread has a connection of its own, without a test's own rows."""
-    monkeypatch.setattr(keeper, "_every_s", 3600.0)
+    """A keeper's thread has a connection of its own, without a test's own rows."""
+    for one in (keeper, engine.keeper):
+        monkeypatch.setattr(one, "_every_s", 3600.0)
 
 
 @dataclass

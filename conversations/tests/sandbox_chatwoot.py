@@ -152,6 +152,7 @@ def sandbox(sandbox_process: str) -> SandboxChatwoot:
     """Fresh state; nobody gets its webhooks, and it does not mind."""
     one = SandboxChatwoot(sandbox_process)
     one.control("DELETE", "/faults")
+    one.set(seeded_bot=True, chatwoot_version="4.15.1", dify_version="1.14")
     one.control("POST", "/reset")
     one.set(
         keep_pending_on_bot_failure=True,

@@ -21,6 +21,7 @@ from conversations.models import (
     Conversation,
     DifyConversation,
     Erasure,
+    Job,
     Retention,
 )
 from conversations.tests.factories import app_of, make_conversation, make_memory
@@ -187,13 +188,13 @@ def test_deleting_in_dify_once_confirmed(
         admin_client, MEMORIES, "delete_in_dify", memory.pk, confirmed="yes"
     )
 
-    assert told(response)[0].startswith("1 conversation will be deleted in Dify")
-    memory.refresh_from_db()
-    assert memory.end_reason == "by_operator"
-    assert memory.next_delete_at is not None
-    entry = AuditEntry.objects.get()
-    assert (entry.actor, entry.verb) == ("admin", "wanted_deletion")
-    assert entry.details == {"dify_app": memory.app_id, "dify_conversation": "dc-1"}
+    # The job does it, and says of each what came of it: see `test_interventions`.
+    job = Job.objects.get()
+    assert response["Location"] == admin_url(job)
+    assert (job.kind, job.actor) == ("delete_in_dify", "admin")
+    assert [(item.title, item.arguments) for item in job.items.all()] == [
+        ("dc-1 (Support flow)", {"dify_conversation": memory.pk})
+    ]
 
 
 def test_what_dify_has_forgotten_is_left_alone(

@@ -9,8 +9,7 @@ import pytest
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import ChatwootAccount, Inbox
 from chatwoot_api.payloads import Attachment, Message, parse_event
-from conversations.admin.bot_form import known_sources
-from conversations.context import question, wanted_inputs
+from conversations.context import known_sources, question, wanted_inputs
 from conversations.models import Bot, Conversation
 from conversations.models.bot import default_inputs
 

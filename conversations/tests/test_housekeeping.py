@@ -37,9 +37,12 @@ TASKS = {
     "delete_in_dify",
     "end_idle",
     "look_for_gone",
+    "look_for_trouble",
+    "note_beat",
     "probe_services",
     "prune",
     "pull_mirrors",
+    "roll_up_figures",
 }
 
 
@@ -49,6 +52,8 @@ def test_the_worker_knows_each_task() -> None:
     known = {name.removeprefix(prefix) for name in current_app.tasks if prefix in name}
 
     assert known == TASKS
+    assert "conversations.jobs.task.run_job" in current_app.tasks
+    assert "conversations.tasks.run_trial" in current_app.tasks
     assert all(inspect.getdoc(getattr(housekeeping, name)) for name in TASKS)
 
 
@@ -141,6 +146,7 @@ def test_the_mirrors_of_one_account_do_not_wait_for_those_of_another(
     wire.get(f"{fine}/teams", json=[{"id": 4, "name": "sales"}])
     for name in ("agents", "labels", "custom_attribute_definitions", "inboxes"):
         wire.get(f"{fine}/{name}", json=[])
+    wire.get(f"{fine}/teams/4/team_members", json=[])
 
     assert housekeeping.pull_mirrors() == {"read": 1, "failed": 1}
 

@@ -13,6 +13,7 @@ from local_stack.errors import LocalStackError
 PLACES = Addresses(web_host="127.0.0.1", web_port=8001, sandbox_port=8011)
 URLS = {"DATABASE_URL": "postgres://x", "REDIS_URL": "redis://y"}
 CLEARED = (
+    "BOOTSTRAP",
     "CHATWOOT_API_URL",
     "CHATWOOT_BASE_URL",
     "CHATWOOT_ACCOUNT_ID",
@@ -139,3 +140,24 @@ def test_web_on_all_interfaces_is_reached_by_loopback() -> None:
     places = Addresses(web_host="0.0.0.0", web_port=8001, sandbox_port=8011)
 
     assert places.web == "http://127.0.0.1:8001"
+
+
+def test_nothing_is_made_and_the_sandbox_has_no_bot_when_that_is_for_the_admin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert environment.makes_first_bot()
+    assert "SANDBOX_SEEDED_BOT" not in _made(tmp_path)
+
+    monkeypatch.setenv("BOOTSTRAP", "false")
+    made = _made(tmp_path)
+
+    assert not environment.makes_first_bot()
+    assert made["SANDBOX_SEEDED_BOT"] == "false"
+    assert [n for n in made if n.startswith(("CHATW", "DIFY")) and made[n]] == []
+
+
+def test_refuses_nonsense_about_the_first_bot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOTSTRAP", "maybe")
+
+    with pytest.raises(LocalStackError, match="BOOTSTRAP is 'maybe'"):
+        environment.makes_first_bot()

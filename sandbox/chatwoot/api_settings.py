@@ -1,4 +1,4 @@
-"""REST: labels, agents, inboxes, bots, webhooks, attribute definitions."""
+"""REST: labels, agents, inboxes, webhooks, attribute definitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sandbox import times
 from sandbox.chatwoot import errors
 from sandbox.chatwoot.records import (
     AttributeDefinition,
-    Bot,
     CannedResponse,
     Label,
 )
@@ -53,17 +52,12 @@ def register(router: Router) -> None:
     add = router.add
     add("GET", "/labels", list_account_labels)
     add("POST", "/labels", create_label, admin_only=True)
+    add("PATCH", "/labels/{id:int}", update_label, admin_only=True)
+    add("DELETE", "/labels/{id:int}", delete_label, admin_only=True)
     add("GET", "/agents", list_agents)
     add("GET", "/inboxes", list_inboxes)
     add("GET", "/inboxes/{id:int}", show_inbox)
     add("PATCH", "/inboxes/{id:int}", update_inbox, admin_only=True)
-    add("GET", "/inboxes/{id:int}/agent_bot", inbox_agent_bot)
-    add("POST", "/inboxes/{id:int}/set_agent_bot", set_agent_bot, admin_only=True)
-    add("GET", "/agent_bots", list_agent_bots)
-    add("POST", "/agent_bots", create_agent_bot, admin_only=True)
-    add("GET", "/agent_bots/{id:int}", show_agent_bot)
-    add("PATCH", "/agent_bots/{id:int}", update_agent_bot, admin_only=True)
-    add("POST", "/agent_bots/{id:int}/reset_secret", reset_secret, admin_only=True)
     add("GET", "/webhooks", list_webhooks, admin_only=True)
     add("POST", "/webhooks", create_webhook, admin_only=True)
     add("PATCH", "/webhooks/{id:int}", update_webhook, admin_only=True)
@@ -86,21 +80,43 @@ async def list_account_labels(call: Call) -> Response:
 
 
 async def create_label(call: Call) -> Response:
-    store, fields = call.server.store, call.parameters("label")
-    title = str(fields.get("title") or "").lower()
-    if not re.fullmatch(r"[\w-]+", title):
-        raise errors.invalid_record("Title is invalid", "title")
-    if any(row.title == title for row in store.labels.values()):
-        raise errors.invalid_record("Title has already been taken", "title")
+    store = call.server.store
     label = Label(
         id=store.next_row_id("label", rows=store.labels),
-        title=title,
-        description=str(fields.get("description") or ""),
-        color=str(fields.get("color") or "#1f93ff"),
-        show_on_sidebar=bool(fields.get("show_on_sidebar", True)),
+        title="",
+        description="",
+        color="#1f93ff",
     )
+    _write_label(call, label)
     store.labels[label.id] = label
     return JSONResponse(call.server.shapes.label(label))
+
+
+def _write_label(call: Call, label: Label) -> None:
+    fields = call.parameters("label")
+    title = str(fields.get("title", label.title) or "").lower()
+    others = (row for row in call.server.store.labels.values() if row.id != label.id)
+    if not re.fullmatch(r"[\w-]+", title):
+        raise errors.invalid_record("Title is invalid", "title")
+    if any(row.title == title for row in others):
+        raise errors.invalid_record("Title has already been taken", "title")
+    label.title = title
+    label.description = str(fields.get("description", label.description) or "")
+    label.color = str(fields.get("color") or label.color)
+    label.show_on_sidebar = bool(fields.get("show_on_sidebar", label.show_on_sidebar))
+
+
+async def update_label(call: Call) -> Response:
+    label = find(call.server.store.labels, call.path_id("id"))
+    _write_label(call, label)
+    return JSONResponse(call.server.shapes.label(label))
+
+
+async def delete_label(call: Call) -> Response:
+    """The conversations keep the bare word: labels are tags."""
+    label = find(call.server.store.labels, call.path_id("id"))
+    del call.server.store.labels[label.id]
+    return Response(status_code=200)
 
 
 async def list_agents(call: Call) -> Response:
@@ -129,67 +145,6 @@ async def update_inbox(call: Call) -> Response:
     if isinstance(channel, dict) and inbox.channel == "Channel::Api":
         inbox.webhook_url = str(channel.get("webhook_url", inbox.webhook_url) or "")
     return JSONResponse(call.server.shapes.inbox(inbox, caller=call.caller))
-
-
-async def inbox_agent_bot(call: Call) -> Response:
-    inbox = find(call.server.store.inboxes, call.path_id("id"))
-    bot = call.server.store.active_bot(inbox)
-    shape = call.server.shapes.agent_bot(bot, caller=call.caller) if bot else {}
-    return JSONResponse({"agent_bot": shape})
-
-
-async def set_agent_bot(call: Call) -> Response:
-    """null or absent disconnects."""
-    inbox = find(call.server.store.inboxes, call.path_id("id"))
-    wanted = call.body.get("agent_bot")
-    inbox.bot_id = find(call.server.store.bots, int(wanted)).id if wanted else None
-    return Response(status_code=200)
-
-
-# Bots.
-
-
-def _bot_shape(call: Call, bot: Bot) -> JSONResponse:
-    return JSONResponse(call.server.shapes.agent_bot(bot, caller=call.caller))
-
-
-async def list_agent_bots(call: Call) -> Response:
-    shape = call.server.shapes.agent_bot
-    rows = call.server.store.bots.values()
-    return JSONResponse([shape(row, caller=call.caller) for row in rows])
-
-
-async def create_agent_bot(call: Call) -> Response:
-    store, fields = call.server.store, call.parameters("agent_bot")
-    bot = Bot(
-        id=store.next_row_id("bot", rows=store.bots),
-        name=str(fields.get("name") or ""),
-        description=str(fields.get("description") or ""),
-        outgoing_url=str(fields.get("outgoing_url") or ""),
-        access_token=secrets.token_urlsafe(18),
-        secret=secrets.token_urlsafe(24),
-    )
-    store.bots[bot.id] = bot
-    return _bot_shape(call, bot)
-
-
-async def show_agent_bot(call: Call) -> Response:
-    return _bot_shape(call, find(call.server.store.bots, call.path_id("id")))
-
-
-async def update_agent_bot(call: Call) -> Response:
-    bot = find(call.server.store.bots, call.path_id("id"))
-    fields = call.parameters("agent_bot")
-    for name in ("name", "description", "outgoing_url"):
-        if name in fields:
-            setattr(bot, name, str(fields[name] or ""))
-    return _bot_shape(call, bot)
-
-
-async def reset_secret(call: Call) -> Response:
-    bot = find(call.server.store.bots, call.path_id("id"))
-    bot.secret = secrets.token_urlsafe(24)
-    return _bot_shape(call, bot)
 
 
 # Account webhooks.

@@ -18,8 +18,11 @@ def register(router: Router) -> None:
     add("GET", "/teams/{id:int}", show_team)
     add("PATCH", "/teams/{id:int}", update_team, admin_only=True)
     add("DELETE", "/teams/{id:int}", delete_team, admin_only=True)
-    add("GET", "/teams/{id:int}/team_members", list_team_members)
-    add("POST", "/teams/{id:int}/team_members", add_team_members, admin_only=True)
+    members = "/teams/{id:int}/team_members"
+    add("GET", members, list_team_members)
+    add("POST", members, add_team_members, admin_only=True)
+    add("PATCH", members, set_team_members, admin_only=True)
+    add("DELETE", members, remove_team_members, admin_only=True)
 
 
 async def list_teams(call: Call) -> Response:
@@ -71,8 +74,12 @@ async def update_team(call: Call) -> Response:
 
 
 async def delete_team(call: Call) -> Response:
-    team = _team(call)
-    del call.server.store.teams[team.id]
+    """The conversations stay, without a team."""
+    store, team = call.server.store, _team(call)
+    for conversation in store.conversations.values():
+        if conversation.team_id == team.id:
+            conversation.team_id = None
+    del store.teams[team.id]
     return Response(status_code=200)
 
 
@@ -83,10 +90,32 @@ async def list_team_members(call: Call) -> Response:
 
 
 async def add_team_members(call: Call) -> Response:
+    """Answers those that are new."""
     team, agents = _team(call), call.server.store.agents
-    wanted = [int(i) for i in call.body.get("user_ids") or []]
-    if any(i not in agents for i in wanted):
-        raise errors.ApiError(401, {"error": "Invalid User IDs"})
-    new = [i for i in wanted if i not in team.member_ids]
+    new = [i for i in _user_ids(call) if i not in team.member_ids]
     team.member_ids.extend(new)
     return JSONResponse([call.server.shapes.agent(agents[i]) for i in new])
+
+
+async def set_team_members(call: Call) -> Response:
+    """Exactly these are members afterwards."""
+    team = _team(call)
+    team.member_ids = _user_ids(call)
+    return await list_team_members(call)
+
+
+async def remove_team_members(call: Call) -> Response:
+    team, gone = _team(call), _user_ids(call)
+    team.member_ids = [i for i in team.member_ids if i not in gone]
+    return Response(status_code=200)
+
+
+def _user_ids(call: Call) -> list[int]:
+    """Without any, Rails has no list to look through, and fails."""
+    wanted = call.body.get("user_ids")
+    if not wanted:
+        raise errors.crashed()
+    numbers = [int(i) for i in wanted]
+    if any(i not in call.server.store.agents for i in numbers):
+        raise errors.ApiError(401, {"error": "Invalid User IDs"})
+    return list(dict.fromkeys(numbers))

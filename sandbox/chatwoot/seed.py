@@ -28,6 +28,8 @@ def account() -> Account:
 
 
 def bots(settings: Settings) -> list[Bot]:
+    if not settings.seeded_bot:
+        return []
     return [
         Bot(
             id=1,
@@ -59,15 +61,16 @@ def agents() -> list[Agent]:
     ]
 
 
-def inboxes() -> list[Inbox]:
+def inboxes(settings: Settings) -> list[Inbox]:
     web, api = "Channel::WebWidget", "Channel::Api"
+    bot_id = 1 if settings.seeded_bot else None
     return [
-        Inbox(id=WEBSITE_INBOX_ID, name="Website", channel=web, bot_id=1),
+        Inbox(id=WEBSITE_INBOX_ID, name="Website", channel=web, bot_id=bot_id),
         Inbox(
             id=API_INBOX_ID,
             name="API",
             channel=api,
-            bot_id=1,
+            bot_id=bot_id,
             identifier="sbx-api",
             secret=API_INBOX_SECRET,
         ),

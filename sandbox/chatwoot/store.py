@@ -44,7 +44,7 @@ class ChatwootStore:
         self.account = seed.account()
         self.bots = by_id(seed.bots(settings))
         self.agents = by_id(seed.agents())
-        self.inboxes = by_id(seed.inboxes())
+        self.inboxes = by_id(seed.inboxes(settings))
         self.teams = by_id(seed.teams())
         self.labels = by_id(seed.labels())
         self.attribute_definitions = by_id(seed.attribute_definitions())

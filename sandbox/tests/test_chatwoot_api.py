@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sandbox.json_types import Json
@@ -296,3 +298,53 @@ def test_settings_objects(sandbox: Sandbox) -> None:
     missing = sandbox.api("GET", "/contacts/9999", headers=AGENT)
     expected = {"error": "Resource could not be found"}
     assert (missing.status_code, missing.json()) == (404, expected)
+
+
+def test_team_members_are_added_set_and_removed(sandbox: Sandbox) -> None:
+    path = "/teams/3/team_members"
+
+    def asked(method: str, *ids: int, headers: Any = ADMIN) -> tuple[int, Any]:
+        body = {"user_ids": list(ids)} if method != "GET" else None
+        answer = sandbox.api(method, path, body, headers=headers)
+        rows = answer.json() if answer.content else []
+        return answer.status_code, (
+            [row["id"] for row in rows] if isinstance(rows, list) else rows["error"]
+        )
+
+    assert asked("PATCH", 1, 2) == (200, [1, 2])
+    assert asked("POST", 2, 3) == (200, [3])
+    assert asked("GET") == (200, [1, 2, 3])
+    assert asked("DELETE", 1, 3) == (200, [])
+    assert asked("GET") == (200, [2])
+    assert asked("PATCH", 2, 99) == (401, "Invalid User IDs")
+    assert asked("PATCH")[0] == 500
+    assert asked("PATCH", 1, headers=AGENT)[0] == 401
+    assert asked("GET") == (200, [2])
+
+
+def test_a_team_that_is_deleted_leaves_its_conversations(sandbox: Sandbox) -> None:
+    number = sandbox.start()
+    sandbox.api("POST", f"/conversations/{number}/assignments", {"team_id": 1})
+
+    assert sandbox.api("DELETE", "/teams/1", headers=ADMIN).status_code == 200
+
+    assert sandbox.state(number)["team"] is None
+
+
+def test_labels_are_changed_and_deleted(sandbox: Sandbox) -> None:
+    made = sandbox.api("POST", "/labels", {"title": "Night"}, headers=ADMIN).json()
+    path = f"/labels/{made['id']}"
+
+    changed = sandbox.api(
+        "PATCH", path, {"color": "#112233", "show_on_sidebar": False}, headers=ADMIN
+    ).json()
+    assert changed == {
+        **made,
+        "title": "night",
+        "color": "#112233",
+        "show_on_sidebar": False,
+    }
+    taken = sandbox.api("PATCH", path, {"title": "VIP"}, headers=ADMIN)
+    assert (taken.status_code, taken.json()["attributes"]) == (422, ["title"])
+    assert sandbox.api("DELETE", path, headers=ADMIN).status_code == 200
+    assert sandbox.api("DELETE", path, headers=ADMIN).status_code == 404

@@ -37,7 +37,7 @@ class Command(BaseCommand):
         for key in keys:
             try:
                 account = ChatwootAccount.objects.get(key=key)
-                counts = sync.pull(account, now=timezone.now())
+                counts = sync.pull(account, now=timezone.now(), with_members=True)
             except (BridgeError, ImproperlyConfigured) as err:
                 failed += 1
                 self.stderr.write(f"{key}: could not be read: {err}")

@@ -14,7 +14,8 @@ class Command(SeedCommand):
 
     help = (
         "Create and update teams in Chatwoot from a file: a list of names, or of "
-        "objects with name, description, allow_auto_assign. See examples/teams.yaml."
+        "objects with name, description, allow_auto_assign, members (e-mail addresses "
+        "of agents). See examples/teams.yaml."
     )
     kind = seeding.TEAMS
 

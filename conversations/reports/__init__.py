@@ -1,0 +1,1 @@
+"""Numbers about what happened: rolled up by the hour, summed up for the overview."""
