@@ -152,4 +152,4 @@ def test_the_mirrors_of_one_account_do_not_wait_for_those_of_another(
 
     assert list(Team.objects.values_list("account__key", "name")) == [("fine", "sales")]
     assert "could not be read" in caplog.text
-    assert len(wire.calls) == 6
+    assert len(wire.calls) == 7
