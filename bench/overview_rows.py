@@ -61,12 +61,6 @@ def main() -> None:
         numbers = median(lambda p=period: overview(p, now=NOW))  # type: ignore[misc]
         report(f"numbers of {period.name}", numbers)
         visit(client, f"{home}?period={period.name}")
-    events = reverse("admin:conversations_webhookevent_changelist")
-    visit(client, events)
-    visit(client, f"{events}?after={EVENTS // 10}")
-    visit(client, f"{events}?q=nr4711")
-    # Each of these words stands in a hundred thousand messages and more.
-    visit(client, f"{events}?q=refund+invoice")
 
 
 def fill() -> None:
@@ -93,6 +87,8 @@ def fill() -> None:
         "status": "(ARRAY['pending','open','resolved','resolved'])[1 + n % 4]",
         "waiting_since": "CASE WHEN n % 2000 = 0 THEN %(now)s - n % 97 * "
         "interval '1 minute' END",
+        "updated_at": f"%(now)s - interval '{DAYS} days' * "
+        f"(1 - n::float8 / {CONVERSATIONS})",
     }
     insert(Conversation, conversations, count=CONVERSATIONS)
     moment = f"%(now)s - interval '{DAYS} days' * (1 - n::float8 / {{count}})"

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from django.utils import timezone
 from requests import Response
 
+from bridge_project.lib.encryption import readable
 from bridge_project.lib.errors import (
     ConfigurationError,
     NotFound,
@@ -76,15 +77,15 @@ class ChatwootApi(JsonApi):
         Also when the call succeeds with the other token, so that no refusal is missed.
         `timeout_s` (to connect, to read) is that of calls which have none of their own.
         """
+        self._tokens: dict[TokenName, str] = {
+            "bot": readable(account.bot_token),
+            "admin": readable(account.admin_token),
+        }
         super().__init__(
             base_url=account.server_url(),
-            secrets=(account.bot_token, account.admin_token),
+            secrets=tuple(self._tokens.values()),
             call_log=call_log,
         )
-        self._tokens: dict[TokenName, str] = {
-            "bot": account.bot_token,
-            "admin": account.admin_token,
-        }
         self._refused_at = _known_refusals(account)
         self._on_refused = on_refused
         self._timeout_s = timeout_s

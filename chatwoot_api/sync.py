@@ -12,6 +12,7 @@ from typing import TypeVar
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db import models, transaction
 
+from bridge_project.lib.encryption import readable
 from bridge_project.lib.errors import BridgeError, ConfigurationError, NotFound
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import (
@@ -50,7 +51,7 @@ def pull(
     Who is in which team stays as it was known, unless `with_members`: a waiting flow
     has no time for a request per team, and needs none of it.
     """
-    if not account.admin_token:
+    if not readable(account.admin_token):
         raise ConfigurationError(
             f"“{account}” has no administrator token, and a bot may read neither teams "
             "nor agents. Enter one at the Chatwoot account."

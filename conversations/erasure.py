@@ -62,7 +62,10 @@ def stored(account: ChatwootAccount, contact_id: int) -> Stored:
         + _events_without_conversation(account.pk, contact_id).count(),
         callbacks=Callback.objects.filter(conversation__in=ids).count()
         + _callbacks_without_conversation(account.pk, contact_id).count(),
-        trials=_trials_with(account.pk, contact_id).count(),
+        trials=_talks_with(
+            Q(inputs__contact_id=contact_id, bot__account=account)
+            | Q(inputs__conversation_id__in=list(ids.values_list("pk", flat=True)))
+        ).count(),
         dify_conversations=DifyConversation.objects.filter(
             conversation__in=ids
         ).count(),
@@ -138,7 +141,14 @@ def _erase_here(wish: Erasure, *, now: datetime) -> None:
         removed = Counter(
             events=removal.remove_events(events),
             callbacks=removal.remove_callbacks(callbacks),
-            trials=_remove_trials(wish),
+            # Also of conversations that were forgotten before.
+            trials=_remove_trials(
+                wish,
+                Q(
+                    inputs__contact_id=wish.chatwoot_contact_id,
+                    bot__account=wish.account_id,
+                ),
+            ),
         )
         _count(wish, removed)
     _note_erased(wish, now=now)
@@ -193,6 +203,9 @@ def _erase_batch(
     counts["events"] += removal.remove_events(events)
     is_over = len(turn_ids) < BATCH and counts["events"] < BATCH
     if is_over:
+        # Whose it is may have become known, or another's, after the talk.
+        told = Q(inputs__conversation_id=conversation.pk)
+        counts["trials"] += _remove_trials(wish, told)
         counts["conversations"] += removal.remove_conversations([conversation.pk])
     return counts, is_over
 
@@ -236,19 +249,18 @@ def _callbacks_without_conversation(
     return Callback.objects.filter(named | told, account=account_id, conversation=None)
 
 
-def _trials_with(account_id: int, contact_id: int) -> QuerySet[Trial]:
-    """Return the questions of the playground whose talks were told of the contact.
+def _talks_with(told: Q) -> QuerySet[Trial]:
+    """Return all questions of the playground's talks in which one was told so.
 
     No index finds them; they are few, and kept for weeks at most.
     """
-    told = Trial.objects.filter(bot__account=account_id, inputs__contact_id=contact_id)
-    return Trial.objects.filter(talk__in=told.values("talk"))
+    talks = Trial.objects.filter(told).values("talk")
+    return Trial.objects.filter(talk__in=talks)
 
 
-def _remove_trials(wish: Erasure) -> int:
+def _remove_trials(wish: Erasure, told: Q) -> int:
     """Delete them, and have Dify forget the talks; a worker in one loses its row."""
-    trials = _trials_with(wish.account_id, wish.chatwoot_contact_id)
-    ids = list(trials.values_list("pk", flat=True))
+    ids = list(_talks_with(told).values_list("pk", flat=True))
     memories = DifyConversation.objects.filter(trials__in=ids)
     deletion.want_all(memories, reason=DifyConversation.End.ERASED, erasure=wish)
     return removal.remove_trials(Trial.objects.filter(pk__in=ids))

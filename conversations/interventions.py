@@ -99,14 +99,19 @@ def answer_again(
     if not any(found.would_do for found in seen):
         raise Refused(" ".join(dict.fromkeys(found.text for found in seen)))
     if give_back:
-        _set_status(conversation, status=ConversationStatus.PENDING)
-    result = replay.together(
-        rows,
-        by=by,
-        force=force,
-        verb=AuditEntry.Verb.ANSWERED_AGAIN,
-        since=since if give_back else None,
-    )
+        _toggle_status(conversation, status=ConversationStatus.PENDING)
+    # At once: if we died in between, the webhook would find nothing given back, and
+    # nobody would answer.
+    with transaction.atomic():
+        if give_back:
+            _mirror_status(conversation, status=ConversationStatus.PENDING)
+        result = replay.together(
+            rows,
+            by=by,
+            force=force,
+            verb=AuditEntry.Verb.ANSWERED_AGAIN,
+            since=since if give_back else None,
+        )
     if result.turn is None:
         raise Refused(result.text)
     return result
@@ -155,7 +160,8 @@ def hand_over(conversation: Conversation, *, by: str) -> str:
             )
         )
     bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
-    _set_status(conversation, status=ConversationStatus.OPEN)
+    _toggle_status(conversation, status=ConversationStatus.OPEN)
+    _mirror_status(conversation, status=ConversationStatus.OPEN)
     is_noted = _leave_note(conversation, bot=bot, by=by)
     stopped = Turn.objects.interrupt_running(
         conversation.pk, cause=Reason.STATUS_NOT_ALLOWED
@@ -268,14 +274,17 @@ def _client(conversation: Conversation) -> ChatwootClient:
     )
 
 
-def _set_status(conversation: Conversation, *, status: ConversationStatus) -> None:
-    """Set it in Chatwoot, then in the mirror: the webhook may take a while.
-
-    The mirror's time stays: whatever webhook comes is news to it.
-    """
+def _toggle_status(conversation: Conversation, *, status: ConversationStatus) -> None:
     _client(conversation).toggle_status(
         conversation.chatwoot_conversation_id, status=status
     )
+
+
+def _mirror_status(conversation: Conversation, *, status: ConversationStatus) -> None:
+    """Note what was set in Chatwoot: the webhook may take a while.
+
+    The mirror's time stays: whatever webhook comes is news to it.
+    """
     with transaction.atomic():
         mirror.lock(conversation.pk)
         Conversation.objects.filter(pk=conversation.pk).update(status=status)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from conversations.models import PipelineRun, Turn
 from conversations.models.turn import WAITING
@@ -36,8 +37,10 @@ def check(turn: Turn, *, app: DifyApp, now: datetime) -> None:
     taken = _taken(app.pk, now=now, besides=turn.pk)
     if 2 * taken < limit:
         return
-    in_line = Turn.objects.filter(queued_for=app, status__in=WAITING, pk__lt=turn.pk)
-    if taken + in_line.count() >= limit:
+    ahead = Q(pk__lt=turn.pk, is_asked_for=bool(turn.asked_by))
+    if turn.asked_by:
+        ahead |= Q(is_asked_for=False)
+    if taken + _line(app.pk).filter(ahead).count() >= limit:
         raise NoPlace
 
 
@@ -47,13 +50,13 @@ def next_in_line(app_id: int, *, now: datetime) -> list[int]:
     Those that were made due before, and only wait for a worker, have their place: else
     each run that ends would wake all of them again.
     """
-    waiting = Turn.objects.filter(queued_for=app_id, status__in=WAITING)
+    waiting = _line(app_id)
     later = waiting.filter(next_attempt_at__gt=now)
     if not later.exists():
         return []
     due = waiting.filter(next_attempt_at__lte=now).count()
     free = _limit(app_id, locked=False) - _taken(app_id, now=now) - due
-    ids = list(later.order_by("pk").values_list("pk", flat=True)[: max(free, 0)])
+    ids = list(later.values_list("pk", flat=True)[: max(free, 0)])
     later.filter(pk__in=ids).update(next_attempt_at=now)
     return ids
 
@@ -61,6 +64,19 @@ def next_in_line(app_id: int, *, now: datetime) -> list[int]:
 def is_full(app: DifyApp, *, now: datetime, besides_turns: int = 0) -> bool:
     """Tell whether customers' runs and so many others have taken all places."""
     return _taken(app.pk, now=now) + besides_turns >= app.current_limit
+
+
+def _line(app_id: int) -> QuerySet[Turn]:
+    """Return who waits for a place: customers first, then what operators asked for.
+
+    Else whoever has a thousand messages answered again keeps the customers waiting.
+    """
+    is_asked_for = ExpressionWrapper(~Q(asked_by=""), output_field=BooleanField())
+    return (
+        Turn.objects.filter(queued_for=app_id, status__in=WAITING)
+        .annotate(is_asked_for=is_asked_for)
+        .order_by("is_asked_for", "pk")
+    )
 
 
 def _taken(app_id: int, *, now: datetime, besides: int | None = None) -> int:

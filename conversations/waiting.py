@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
+from bridge_project.lib.encryption import EncryptedTextField
+from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import ChatwootEvent, Message
 from conversations.decisions import is_human_reply
 from conversations.models import (
@@ -28,6 +30,11 @@ from conversations.models.event import OWED
 SETTLED = frozenset({ConversationStatus.RESOLVED, ConversationStatus.SNOOZED})
 # The message is no customer's question any more, or was counted when it came first.
 NOT_NEW = frozenset({Reason.DUPLICATE_MESSAGE, Reason.MESSAGE_DELETED})
+_TOKENS = tuple(
+    f"account__{field.name}"
+    for field in ChatwootAccount._meta.concrete_fields
+    if isinstance(field, EncryptedTextField)
+)
 
 
 @dataclass(frozen=True)
@@ -135,11 +142,13 @@ def answered(conversation: Conversation, *, bot: Bot | None, up_to: int) -> None
 
 
 def customers(now: datetime, limit: int = 50) -> list[Conversation]:
-    """Return the conversations whose customers wait longest, with account and inbox."""
+    """Return the conversations whose customers wait longest, with account and inbox.
+
+    Without the account's tokens, which may be unreadable.
+    """
     rows = _waiting().filter(waiting_since__lte=now)
-    return list(
-        rows.select_related("account", "inbox").order_by("waiting_since", "pk")[:limit]
-    )
+    rows = rows.select_related("account", "inbox").defer(*_TOKENS)
+    return list(rows.order_by("waiting_since", "pk")[:limit])
 
 
 def count(limit: int = 1000) -> int:

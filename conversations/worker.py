@@ -65,9 +65,9 @@ def describe(worker: Any) -> JsonObject:
 def _hand_back_when_told() -> None:
     _told_to_end.wait()
     _sweeper.stop()
-    _pulse.stop()
     # A job ends here after the item that is being done, which may take all the time.
     job_keeper.shut_down()
+    _pulse.stop()
     pause = threading.Event()
     for _ in range(round(GRACE_S * 10)):
         if not keeper.count:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -39,6 +40,7 @@ class DifyAppForm(SecretFormMixin, forms.ModelForm):  # type: ignore[misc,type-a
     """An app; its key is write-only."""
 
     secret_names = ("api_key",)
+    sent_names = ("api_key",)
 
     class Meta:
         model = DifyApp
@@ -200,6 +202,9 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
             app_info.refresh(app)
         except BridgeError as err:
             self.message_user(request, _failure(app, err), messages.ERROR)
+            return
+        except ImproperlyConfigured as err:  # no key reads the stored one
+            self.message_user(request, str(err), messages.ERROR)
             return
         count = len(app.declared_inputs())
         sentence = ngettext(

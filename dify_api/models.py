@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce, Greatest, Least, NullIf
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.encryption import EncryptedTextField
+from bridge_project.lib.encryption import EncryptedTextField, readable
 from bridge_project.lib.health import HealthQuerySet, WithHealth
 from dify_api.connection import DifyConnection
 from dify_api.payloads import AppMode, InputField, parse_parameters
@@ -244,7 +244,7 @@ class DifyApp(WithHealth):
         """Return what a `DifyClient` for this app is built from."""
         return DifyConnection(
             base_url=self.base_url,
-            api_key=self.api_key,
+            api_key=readable(self.api_key),
             mode=self.mode,
             first_event_timeout_s=float(self.first_event_timeout_s),
             idle_timeout_s=float(self.idle_timeout_s),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import unfold.admin
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import CASCADE, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -71,19 +72,34 @@ class BridgeAdmin(_UnfoldAdmin[ModelT]):
     # By whatever column somebody likes, a long list cannot be read.
     sortable_by = ()
     object_history_template = "admin/object_changes.html"
+    # Relations of rows that say nothing of their own, such as what was mirrored: they
+    # may go with the row.
+    goes_along: frozenset[str] = frozenset()
 
     def has_delete_permission(
         self, request: HttpRequest, obj: Model | None = None
     ) -> bool:
         """Keep what history hangs on: deleting it would delete the history."""
         allowed = super().has_delete_permission(request, obj)  # type: ignore[arg-type]
-        return allowed and not (obj is not None and _has_dependants(obj))
+        if not allowed or obj is None:
+            return bool(allowed)
+        return not _has_dependants(obj, goes_along=self.goes_along)
 
     def get_changelist(
         self, request: HttpRequest, **kwargs: object
     ) -> type[KeysetChangeList]:
         """Page by key."""
         return KeysetChangeList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Take NUL out of what the address asks for: PostgreSQL has no such text."""
+        lists = list(request.GET.lists())
+        if any("\0" in value for _name, found in lists for value in found):
+            given = request.GET.copy()
+            for name, found in lists:
+                given.setlist(name, [value.replace("\0", "") for value in found])
+            request.GET = given  # type: ignore[assignment]
+        return super().get_changelist_instance(request)
 
     def history_view(
         self,
@@ -244,14 +260,15 @@ def fields_of(model: type[Model], *, without: Sequence[str] = ()) -> list[str]:
     return [f.name for f in model._meta.fields if f.name not in without]
 
 
-def _has_dependants(row: Model) -> bool:
-    """Tell whether deleting the row would take other rows along."""
+def _has_dependants(row: Model, *, goes_along: frozenset[str]) -> bool:
+    """Tell whether deleting the row would take other rows along that must stay."""
     return any(
         relation.related_model._base_manager.filter(
             **{relation.field.name: row}
         ).exists()
         for relation in row._meta.related_objects
         if getattr(relation, "on_delete", None) is CASCADE
+        and relation.get_accessor_name() not in goes_along
         and relation.field.concrete
         and not relation.field.many_to_many
         and not relation.related_model._meta.auto_created

@@ -6,6 +6,9 @@ all of them decrypt, so that a key can be replaced without a moment of downtime.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,63 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Expression
+from django.http import HttpRequest, HttpResponse
+
+# Whether a row may be looked at although no key reads its secret.
+_may_be_unreadable: ContextVar[bool] = ContextVar("may_be_unreadable", default=False)
+
+
+class Unreadable(str):
+    """Stands for a secret that no key reads: empty to whoever asks.
+
+    Stored again it is the ciphertext that it was, so that nothing is lost of it.
+    """
+
+    __slots__ = ("ciphertext",)
+    ciphertext: str
+
+    @classmethod
+    def of(cls, ciphertext: str) -> Unreadable:
+        """Return the stand-in of a ciphertext."""
+        found = cls("")
+        found.ciphertext = ciphertext
+        return found
+
+
+class PagesWithoutKey:
+    """Middleware: the admin's pages open when the key of the secrets is lost.
+
+    Else a wrong FIELD_ENCRYPTION_KEYS would take every list from the people who have
+    to find out, and the form in which a token can be entered anew.
+    """
+
+    PREFIX = "/admin/"
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Let the admin's views, and the templates that they fill, read rows so."""
+        mark = _may_be_unreadable.set(request.path.startswith(self.PREFIX))
+        try:
+            return self._get_response(request)
+        finally:
+            _may_be_unreadable.reset(mark)
+
+
+@contextmanager
+def secrets_needed() -> Iterator[None]:
+    """Raise ImproperlyConfigured for an unreadable secret inside of the admin, too."""
+    mark = _may_be_unreadable.set(False)
+    try:
+        yield
+    finally:
+        _may_be_unreadable.reset(mark)
+
+
+def readable(secret: str) -> str:
+    """Return the secret, to be used; raises ImproperlyConfigured if no key reads it."""
+    return decrypt(secret.ciphertext) if isinstance(secret, Unreadable) else secret
 
 
 @lru_cache(maxsize=4)
@@ -93,10 +153,19 @@ class EncryptedTextField(_TextField):
         connection: BaseDatabaseWrapper,
     ) -> str | None:
         """Decrypt what the database returned."""
-        return None if value is None else decrypt(value)
+        if value is None:
+            return None
+        try:
+            return decrypt(value)
+        except ImproperlyConfigured:
+            if _may_be_unreadable.get():
+                return Unreadable.of(value)
+            raise
 
     def get_prep_value(self, value: Any) -> str | None:
         """Encrypt what goes to the database."""
+        if isinstance(value, Unreadable):
+            return value.ciphertext
         plain = super().get_prep_value(value)
         return None if plain is None else encrypt(plain)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin
@@ -17,6 +18,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import CHECKBOX_CLASSES, INPUT_CLASSES
+
+from bridge_project.lib.encryption import Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class SecretInput(forms.Widget):
     """
 
     is_set = False
+    is_readable = True
     may_be_removed = True
 
     def render(
@@ -51,7 +55,7 @@ class SecretInput(forms.Widget):
             name,
             element_id,
             " ".join(INPUT_CLASSES),
-            gettext("set, leave empty to keep it") if self.is_set else gettext("empty"),
+            self._state(),
         )
         if not self.is_set or not self.may_be_removed:
             return box
@@ -64,6 +68,13 @@ class SecretInput(forms.Widget):
             element_id,
             " ".join(CHECKBOX_CLASSES),
             gettext("Remove the stored value"),
+        )
+
+    def _state(self) -> str:
+        if not self.is_readable:
+            return gettext("no key reads it: put the key back, or enter it anew")
+        return (
+            gettext("set, leave empty to keep it") if self.is_set else gettext("empty")
         )
 
     def value_from_datadict(
@@ -88,7 +99,8 @@ class SecretField(forms.Field):
         """Take the stored value, which `clean` returns if nothing is to change."""
         self.stored = stored
         if isinstance(self.widget, SecretInput):
-            self.widget.is_set = bool(stored)
+            self.widget.is_readable = not isinstance(stored, Unreadable)
+            self.widget.is_set = bool(stored) or not self.widget.is_readable
             self.widget.may_be_removed = not self.required
 
     def clean(self, value: Any) -> str:
@@ -97,7 +109,7 @@ class SecretField(forms.Field):
         if wish.typed and wish.remove:
             raise forms.ValidationError(self.error_messages["both"], code="both")
         result = "" if wish.remove else wish.typed or self.stored
-        if self.required and not result:
+        if self.required and not result and not isinstance(result, Unreadable):
             raise forms.ValidationError(
                 self.error_messages["required"], code="required"
             )
@@ -106,7 +118,8 @@ class SecretField(forms.Field):
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Tell whether saving changes the stored value."""
         wish = data if isinstance(data, SecretInputData) else SecretInputData()
-        return bool(wish.remove and self.stored) or (
+        is_stored = bool(self.stored) or isinstance(self.stored, Unreadable)
+        return (wish.remove and is_stored) or (
             bool(wish.typed) and wish.typed != self.stored
         )
 
@@ -115,6 +128,8 @@ class SecretFormMixin:
     """Makes the model form's `secret_names` write-only; goes before ModelForm."""
 
     secret_names: ClassVar[tuple[str, ...]] = ()
+    # Those that are sent to the server of `base_url`.
+    sent_names: ClassVar[tuple[str, ...]] = ()
     fields: dict[str, forms.Field]
     initial: dict[str, Any]
     instance: Model
@@ -130,8 +145,34 @@ class SecretFormMixin:
             secret = SecretField(
                 label=plain.label, help_text=plain.help_text, required=plain.required
             )
-            secret.hold(getattr(self.instance, name) or "")
+            # Not `or ""`: what no key reads is empty, too, and must be kept.
+            secret.hold(getattr(self.instance, name))
             self.fields[name] = secret
+
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse to send a stored secret to another server than it was entered for.
+
+        Else whoever may change the address could have the secret sent to himself.
+        """
+        cleaned: dict[str, Any] | None = super().clean()  # type: ignore[misc]
+        values: dict[str, Any] = self.cleaned_data  # type: ignore[attr-defined]
+        before = urlsplit(str(self.initial.get("base_url") or "")).hostname
+        after = urlsplit(str(values.get("base_url") or "")).hostname
+        if self.instance.pk is None or after is None or before in (None, after):
+            return cleaned
+        for name in self.sent_names:
+            stored = getattr(self.instance, name)
+            is_kept = name in values and values[name] == stored
+            if is_kept and (stored or isinstance(stored, Unreadable)):
+                self.add_error(name, self._elsewhere(after))  # type: ignore[attr-defined]
+        return cleaned
+
+    def _elsewhere(self, host: str) -> forms.ValidationError:
+        text = gettext(
+            "The address leads to another server now (%(host)s), and what is stored "
+            "here is not sent there. Enter the one of that server, or remove this one."
+        )
+        return forms.ValidationError(text, code="elsewhere", params={"host": host})
 
 
 if TYPE_CHECKING:
@@ -171,7 +212,9 @@ def _state_of(model: type[Model], name: str) -> Callable[[Model], str]:
     """Return a read-only field that tells whether the secret is set."""
 
     def state(row: Model) -> str:
-        return gettext("set") if getattr(row, name) else gettext("empty")
+        value = getattr(row, name)
+        is_set = bool(value) or isinstance(value, Unreadable)
+        return gettext("set") if is_set else gettext("empty")
 
     state.__name__ = f"{name}_state"
     label = model._meta.get_field(name).verbose_name  # type: ignore[union-attr]

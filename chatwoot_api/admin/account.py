@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -41,6 +44,7 @@ class ChatwootAccountForm(SecretFormMixin, forms.ModelForm):  # type: ignore[mis
     """An account; its secrets are write-only."""
 
     secret_names = SECRETS
+    sent_names = ("bot_token", "admin_token")
 
     class Meta:
         model = ChatwootAccount
@@ -68,6 +72,20 @@ class ChatwootAccountAdmin(
     ordering = ("name", "pk")
     prepopulated_fields = {"key": ("name",)}
     actions = ("check_tokens", "read_selected")
+    goes_along = frozenset(
+        {
+            "actionlock_set",
+            "agents",
+            "attribute_definitions",
+            "audit_entries",  # these stay, without the account; see `delete_model`
+            "inboxes",
+            "jobs",
+            "labels",
+            "retention",
+            "teams",
+            "wishes",
+        }
+    )
     readonly_fields = (
         "webhook_address",
         "state",
@@ -203,6 +221,18 @@ class ChatwootAccountAdmin(
                 messages.WARNING,
             )
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Count what goes along: no page of it has a deletion of its own to ask."""
+        _rows, counts, _missing, protected = super().get_deleted_objects(objs, request)
+        audit = self.model._meta.get_field("audit_entries").related_model
+        counts.pop(audit._meta.verbose_name_plural, None)
+        return [str(row) for row in objs], counts, set(), protected
+
+    def delete_model(self, request: HttpRequest, obj: ChatwootAccount) -> None:
+        """Keep what was done: the audit is never deleted."""
+        obj.audit_entries.update(account=None)
+        super().delete_model(request, obj)
+
     def changeform_view(
         self,
         request: HttpRequest,
@@ -227,7 +257,11 @@ class ChatwootAccountAdmin(
     ) -> None:
         """Ask Chatwoot about both tokens of each account, and say what it answered."""
         for account in queryset:
-            result = probe.probe(account, only_refused=False)
+            try:
+                result = probe.probe(account, only_refused=False)
+            except ImproperlyConfigured as err:  # no key reads a token
+                self.message_user(request, f"{account}: {err}", messages.ERROR)
+                continue
             probe.store(account, result)
             for level, sentence in check_report(account, result):
                 self.message_user(request, sentence, level)

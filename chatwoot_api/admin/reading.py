@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin, messages
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -95,6 +96,9 @@ class ReadingMixin(BridgeAdmin[ChatwootAccount]):
             counts = sync.pull(account, now=timezone.now())
         except BridgeError as err:
             self.message_user(request, _failure(account, err), messages.ERROR)
+            return
+        except ImproperlyConfigured as err:  # no key reads the token
+            self.message_user(request, str(err), messages.ERROR)
             return
         text = gettext("“%(account)s” was read: %(counts)s.")
         said = {"account": account, "counts": ", ".join(_counted(counts))}

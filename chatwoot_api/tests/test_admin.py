@@ -306,7 +306,13 @@ def test_the_list_shows_refused_tokens(
     [
         {"bot_token": "a-new-token"},
         {"admin_token": "a-new-token"},
-        {"base_url": "https://new.test"},
+        # Stored tokens are not sent to another server: its own come with it.
+        {
+            "base_url": "https://new.test",
+            "bot_token": "its-own",
+            "admin_token": "its-own",
+        },
+        {"base_url": "https://chat.test:8443"},
         {"account_id": 3},
     ],
 )

@@ -43,9 +43,51 @@ DETAIL_NAMES: Mapping[str, str | Promise] = {
     "job": _("job"),
     "kind": _("what"),
     "items": _("items"),
+    "app": _("Dify app"),
+    "inboxes": _("inboxes"),
+    "public_url": _("our address"),
+    "mend": _("mended"),
+    "of": _("at"),
+    "number": _("number"),
+    "channel": _("alert channel"),
+    "arrived": _("arrived"),
+    "warning": _("warning"),
+    "enabled": _("switched on"),
+    "copy": _("copy"),
+    "trial": _("question"),
+    "change": _("change"),
+    "name": _("name"),
+    "fields": _("fields"),
+    "new": _("new"),
+    "changed": _("changed"),
+    "addresses": _("addresses as well"),
+    "turn": _("turn"),
+    "former_turn": _("turn before"),
+    "events": _("events"),
+    "decided_before": _("decided before"),
+    "forced": _("although a human has answered"),
+    "stopped_runs": _("runs stopped"),
+    "noted": _("note to the agents"),
+    "ended": _("ended"),
+    "by_command": _("with the command"),
+    "done": _("done"),
 }
 # Numbers of rows and contacts.
-_NUMBERS = frozenset({"chatwoot_contact_id", "erasure", "bot", "dify_app", "job"})
+_NUMBERS = frozenset(
+    {
+        "app",
+        "bot",
+        "channel",
+        "chatwoot_contact_id",
+        "copy",
+        "dify_app",
+        "erasure",
+        "former_turn",
+        "job",
+        "trial",
+        "turn",
+    }
+)
 _CHOICES: Mapping[str, Mapping[str, str | Promise]] = {
     "status": dict(ConversationStatus.choices),
     "reason": dict(DifyConversation.End.choices),
@@ -147,6 +189,10 @@ def _in_words(name: str, value: JsonValue) -> str:
         kinds = sorted(value.items())
         counts = (f"{KIND_NAMES.get(kind, kind)} {count}" for kind, count in kinds)
         return ", ".join(counts) or NOTHING
+    if value is None or value == []:
+        return NOTHING
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     if name in _NUMBERS:

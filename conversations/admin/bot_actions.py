@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext, ngettext
@@ -80,7 +80,7 @@ class BotActions(BridgeAdmin[Bot]):
 
     def warn_of_rivals(self, request: HttpRequest, bot: Bot) -> None:
         """Warn of other bots on the same inboxes, which are no error."""
-        for rival in rivals_of(bot):
+        for rival in bot.rivals():
             self.message_user(
                 request,
                 gettext(
@@ -171,20 +171,3 @@ def copy(bot: Bot, *, by: str) -> Bot:
             copy=made.pk,
         )
     return made
-
-
-def rivals_of(bot: Bot) -> list[Bot]:
-    """Return other enabled bots that claim an inbox in just the same way.
-
-    A bot for all inboxes beside one for a single inbox is a common and clear setting.
-    """
-    if not bot.enabled:
-        return []
-    inboxes = list(bot.inboxes.all())
-    same = Q(inboxes__in=inboxes) if inboxes else Q(inboxes=None)
-    return list(
-        Bot.objects.filter(same, account=bot.account_id, enabled=True)
-        .exclude(pk=bot.pk)
-        .distinct()
-        .order_by("pk")
-    )

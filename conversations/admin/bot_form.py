@@ -56,8 +56,8 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
-            "None chosen: all inboxes of the account. An inbox appears here with its "
-            "first webhook."
+            "None chosen: all inboxes of the account. Is one missing? It appears with "
+            "its first webhook, or after “Read from Chatwoot” at the account."
         ),
     )
     inputs = InputsField(

@@ -162,17 +162,18 @@ def _schedule_row(
     name: str, *, period_s: float, last: Mapping[str, TaskResult], now: datetime
 ) -> ScheduleRow:
     result = last.get(name)
-    if result is not None:
-        last_at: datetime | None = result.date_done
+    if name.endswith(".note_beat") and (beat := heartbeats.last_beat()):
+        # It stores no result, unless it expired: its row is the sign of life.
+        last_at: datetime | None = beat.beat_at
+        shown = badge(_("succeeded"), tone="good")
+    elif result is not None:
+        last_at = result.date_done
         shown = format_html(
             '<a id="task-{}" href="{}">{}</a>',
             result.pk,
             admin_url(result),
             state_badge(result),
         )
-    elif name.endswith(".note_beat") and (beat := heartbeats.last_beat()):
-        # It stores no result: its row is the sign of life.
-        last_at, shown = beat.beat_at, badge(_("succeeded"), tone="good")
     else:
         last_at, shown = None, format_html("{}", NOTHING)
     period = timedelta(seconds=period_s)

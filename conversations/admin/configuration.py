@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import admin_url, badge
+from bridge_project.lib.encryption import secrets_needed
 from bridge_project.lib.errors import BridgeError
 from chatwoot_api.models import ChatwootAccount
 from conversations import audit
@@ -52,6 +53,10 @@ class ConfigurationPage(AdminPage):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Export, show what an import would do, or do it."""
+        with secrets_needed():
+            return self._answer(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         if "export" in request.POST:
             return self._export()
         if not may_import(request):
@@ -61,7 +66,7 @@ class ConfigurationPage(AdminPage):
             text = self._file_or(text)
             return self._import(text)
         except PlanChanged as err:
-            return self._show(text, problem=str(err))
+            return self._again(text, problem=str(err))
         except (BridgeError, ImproperlyConfigured) as err:
             return self._page(problem=str(err), text=text)
 
@@ -116,6 +121,13 @@ class ConfigurationPage(AdminPage):
             by=self.request.user.get_username(),
         )
         return self._page(done=done, groups=_groups(done), to_enter=_to_enter(done))
+
+    def _again(self, text: str, *, problem: str) -> HttpResponse:
+        """Show the new difference; what changed here may even refuse the file now."""
+        try:
+            return self._show(text, problem=problem)
+        except BridgeError as err:
+            return self._page(problem=str(err), text=text)
 
     def _show(self, text: str, *, problem: str = "") -> HttpResponse:
         also_addresses = "also_addresses" in self.request.POST

@@ -8,7 +8,6 @@ from datetime import datetime
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.contrib.postgres.search import SearchVector
 from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -26,7 +25,7 @@ from bridge_project.lib.admin_base import (
     moment,
     outside_link,
 )
-from bridge_project.lib.words import words_query
+from bridge_project.lib.words import listed, words_query
 from chatwoot_api.models import ChatwootAccount
 from conversations.admin import paused, timeline
 from conversations.admin.base import (
@@ -50,6 +49,7 @@ from conversations.models import (
     Turn,
     WebhookEvent,
 )
+from conversations.models.conversation import CONTACT_WORDS
 
 LATEST = 20
 
@@ -157,8 +157,9 @@ class ConversationAdmin(ConversationActions):
             accounts = list(ChatwootAccount.objects.values_list("pk", flat=True))
             found |= Q(account__in=accounts, chatwoot_conversation_id=number)
             found |= Q(account__in=accounts, chatwoot_contact_id=number)
-        words = SearchVector("contact_name", config="simple")
-        return queryset.alias(name_words=words).filter(found), False
+        matching = queryset.alias(name_words=CONTACT_WORDS).filter(found)
+        by = "updated_at"
+        return listed(queryset, found=matching, request=request, by=by), False
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Who waits longest comes first where only those who wait are shown."""

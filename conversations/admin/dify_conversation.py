@@ -20,7 +20,12 @@ from bridge_project.lib.admin_base import (
 )
 from conversations import jobs
 from conversations.admin import confirm
-from conversations.admin.base import chatwoot_link, conversation_link, number_in
+from conversations.admin.base import (
+    chatwoot_link,
+    conversation_link,
+    conversations_numbered,
+    number_in,
+)
 from conversations.jobs.kinds import delete_in_dify
 from conversations.models import DifyConversation
 
@@ -211,5 +216,5 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
         found = Q(dify_conversation_id=text)
         number = number_in(text)
         if number is not None:
-            found |= Q(conversation__chatwoot_conversation_id=number)
+            found |= Q(conversation__in=conversations_numbered(number))
         return queryset.filter(found), False

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from bridge_project.lib.encryption import secrets_needed
 from bridge_project.lib.errors import BridgeError
 from bridge_project.lib.health import describe
 from chatwoot_api.models import ChatwootAccount
@@ -121,7 +122,8 @@ def lines_context(
     request: HttpRequest, group: Group, *, bot: int | None
 ) -> dict[str, Any]:
     """Look at a group, and return what its part of the page shows."""
-    lines = look(group, bot=bot)
+    with secrets_needed():
+        lines = look(group, bot=bot)
     topics = [
         (TOPIC_TITLES[topic], report_lines(worst_first(found), user=request.user))
         for topic in TOPICS
@@ -185,7 +187,8 @@ def _mend(request: HttpRequest, key: str) -> Mend:
 
 def _press(mend: Mend, number: int) -> tuple[bool, str]:
     try:
-        return True, mend.run(number)
+        with secrets_needed():
+            return True, mend.run(number)
     except BridgeError as err:
         said = describe(err)
     except (ImproperlyConfigured, ValueError) as err:

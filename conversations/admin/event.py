@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 from django.contrib import admin
-from django.contrib.postgres.search import SearchVector
 from django.db.models import Q, QuerySet
-from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -25,7 +23,7 @@ from bridge_project.lib.admin_base import (
 )
 from bridge_project.lib.errors import MalformedPayload
 from bridge_project.lib.types import JsonObject
-from bridge_project.lib.words import words_query
+from bridge_project.lib.words import listed, words_query
 from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import ChatwootEvent, Conversation, Message, parse_event
 from conversations.admin.base import (
@@ -41,6 +39,7 @@ from conversations.admin.event_replay import EventReplay
 from conversations.admin.explanations import EVENT_STATES, REASONS
 from conversations.admin.filters import DropdownFilter, EventKindFilter
 from conversations.models import Action, WebhookEvent
+from conversations.models.event import MESSAGE_WORDS
 
 
 def message_of(payload: JsonObject) -> Message | None:
@@ -73,7 +72,9 @@ def why(event: WebhookEvent) -> str:
 _DELIVERY = re.compile(r"[\w:.-]{20,160}")
 
 
-def _found(events: QuerySet[WebhookEvent], text: str) -> QuerySet[WebhookEvent]:
+def _found(
+    events: QuerySet[WebhookEvent], text: str, *, request: HttpRequest
+) -> QuerySet[WebhookEvent]:
     """Return the events of a number or delivery, or with these words in the text.
 
     All accounts are named, so that the indexes which begin with them serve.
@@ -88,10 +89,10 @@ def _found(events: QuerySet[WebhookEvent], text: str) -> QuerySet[WebhookEvent]:
     query = words_query(text.replace('"', " "))
     if query is None:
         return events.none()
-    content = KeyTextTransform("content", "payload")
-    return events.annotate(words=SearchVector(content, config="simple")).filter(
+    found = events.alias(words=MESSAGE_WORDS).filter(
         words=query, chatwoot_message_id__isnull=False
     )
+    return listed(events, found=found, request=request, by="id")
 
 
 @admin.register(WebhookEvent)
@@ -170,7 +171,14 @@ class WebhookEventAdmin(EventReplay):
         text = search_term.strip()
         if not text:
             return queryset, False
-        return _found(queryset, text), False
+        return _found(queryset, text, request=request), False
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Go by the time where days are chosen: by number, all later ones are read."""
+        chosen = (ReceivedFilter.FROM, ReceivedFilter.TO)
+        if any(request.GET.get(name) for name in chosen):
+            return ("-received_at", "-pk")
+        return self.ordering
 
     def story(self, row: WebhookEvent) -> dict[str, object]:
         """Return the event as its page shows it."""

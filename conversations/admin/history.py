@@ -75,7 +75,9 @@ class PersonFilter(admin.SimpleListFilter):
         who = self.value() or ""
         if who == THE_BRIDGE:
             return queryset.filter(actor=None)
-        return queryset.filter(actor=who) if who.isdecimal() else queryset
+        # The keys of users are 32 bits long; a longer number is nobody's.
+        is_key = who.isdecimal() and int(who) < 2**31
+        return queryset.filter(actor=who) if is_key else queryset
 
 
 @admin.register(LogEntry)

@@ -152,7 +152,7 @@ def _events(conversation: Conversation) -> QuerySet[WebhookEvent]:
         turn__conversation=conversation, chatwoot_message_id__isnull=False
     )
     return conversation.events.exclude(
-        reason=Reason.OWN_MESSAGE,
+        reason__in=(Reason.OWN_MESSAGE, Reason.PRIVATE_NOTE),
         chatwoot_message_id__in=posted.values("chatwoot_message_id"),
     ).select_related("turn")
 

@@ -46,7 +46,6 @@ TEXTS = (
     _("Select value"),
     _("Submit"),
     _("System"),
-    _("This page yielded into no results. Create a new item or reset your filters."),
     _("Toggle password visibility"),
     _("True"),
     _("Type to search"),

@@ -10,8 +10,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     CHECKBOX_CLASSES,
-    INPUT_CLASSES,
     UnfoldAdminColorInputWidget,
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -304,7 +304,7 @@ class ImportForm(forms.Form):
     file = forms.FileField(
         label=_("Or a file"),
         required=False,
-        widget=forms.FileInput(attrs={"class": " ".join(INPUT_CLASSES)}),
+        widget=UnfoldAdminFileFieldWidget(),
     )
     kind = forms.ChoiceField(
         label=_("A bare list is one of"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils.dateparse import parse_datetime
 
 from conversations.alerts import state as states
 from conversations.alerts.rules import State, Trouble, limits_of, troubles
 from conversations.models import Alert, AlertChannel, AlertDelivery
+
+logger = logging.getLogger(__name__)
 
 # What comes and goes within this time is one trouble and not several.
 QUIET = timedelta(minutes=5)
@@ -33,8 +36,14 @@ def look(now: datetime) -> dict[str, int]:
         return counts
     state = states.read(now)
     for channel_id in channels:
-        with transaction.atomic():
-            began, ended = _look_for(channel_id, state=state)
+        try:
+            with transaction.atomic():
+                began, ended = _look_for(channel_id, state=state)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # one channel that is odd must not silence the others
+            logger.exception("Alert channel %s cannot be looked after", channel_id)
+            continue
         counts["began"] += began
         counts["ended"] += ended
     _forget(now)

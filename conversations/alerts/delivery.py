@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from time import monotonic
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
@@ -30,7 +31,11 @@ def deliver_due(now: datetime) -> dict[str, int]:
     due = AlertDelivery.objects.filter(next_attempt_at__lte=now)
     counts = {"delivered": 0, "failed": 0}
     ids = list(due.order_by("next_attempt_at").values_list("pk", flat=True)[:AT_A_TIME])
+    began, begin = monotonic(), now
     for pk in ids:
+        # Those before may have taken minutes: a lease of back then would be over, and
+        # receivers refuse a timestamp of back then.
+        now = begin + timedelta(seconds=int(monotonic() - began))
         claimed = due.filter(pk=pk).update(
             attempts=F("attempts") + 1, next_attempt_at=now + LEASE
         )

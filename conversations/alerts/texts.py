@@ -16,7 +16,8 @@ from conversations.models import Alert, AlertCause, AlertDelivery, Turn
 REFUSED: Mapping[str, str | Promise] = {
     "dify": _(
         "Dify refuses the key of the app “%(name)s”. Its customers go to the humans. "
-        "Enter a key that is valid; what waits then goes on by itself."
+        "Enter a key that is valid. Who was handed over stays with the humans; “Answer "
+        "again” on a conversation's page gives one back to the bot."
     ),
     "chatwoot_bot": _(
         "Chatwoot refuses the bot token of the account “%(name)s”. The bot cannot "

@@ -110,6 +110,17 @@ def _inboxes(bot: Bot, *, seen: Seen, about: About) -> Line:
     if seen.agent_bot is None or not isinstance(seen.inboxes, list):
         error = seen.inboxes if isinstance(seen.inboxes, BridgeError) else None
         return unseen(check, error, about=about)
+    rivals = bot.rivals()
+    if rivals:
+        return Line(
+            check=check,
+            state=State.WARNING,
+            found=_("Another bot is switched on for the same inboxes: %s.")
+            % ", ".join(rival.name for rival in rivals),
+            meaning=_("Only the oldest of them answers there."),
+            remedy=_("Leave each inbox to one bot, or switch the others off."),
+            about=about,
+        )
     named = [inbox.name for inbox in bot.inboxes.all()]
     if not named:
         found = _("All inboxes of the account.")

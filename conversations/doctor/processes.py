@@ -57,7 +57,10 @@ def _worker(now: datetime, *, about: About) -> Line:
         state=State.FAILED,
         found=_("None is alive."),
         meaning=_("Events are stored, but nobody is answered until one runs."),
-        remedy=_("Start a worker: docker compose up -d worker"),
+        remedy=_(
+            "Start a worker. In Docker: docker compose up -d worker. Under make run: "
+            "supervisorctl start worker, as printed at the start."
+        ),
         about=about,
     )
 
@@ -77,7 +80,10 @@ def _beat(now: datetime, *, about: About) -> Line:
             "Customers are answered, but deletions, retention, mirrors, alerts and "
             "figures wait. Without Redis or a worker beat looks dead as well."
         ),
-        remedy=_("Start beat, exactly one: docker compose up -d beat"),
+        remedy=_(
+            "Start beat, exactly one. In Docker: docker compose up -d beat. Under make "
+            "run: supervisorctl start beat."
+        ),
         about=about,
     )
 

@@ -3,6 +3,7 @@ import django.db.models.fields.json
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+from django.db.models.functions import Left
 
 # Of another app's table: from a turn to the results of its tasks. Their arguments are
 # short; a column of any length could be too much for an index.
@@ -31,7 +32,7 @@ class Migration(migrations.Migration):
             model_name="conversation",
             index=GinIndex(
                 django.contrib.postgres.search.SearchVector(
-                    "contact_name", config="simple"
+                    Left("contact_name", 200), config="simple"
                 ),
                 name="conversation_name_words",
             ),
@@ -56,7 +57,12 @@ class Migration(migrations.Migration):
             model_name="webhookevent",
             index=GinIndex(
                 django.contrib.postgres.search.SearchVector(
-                    django.db.models.fields.json.KeyTextTransform("content", "payload"),
+                    Left(
+                        django.db.models.fields.json.KeyTextTransform(
+                            "content", "payload"
+                        ),
+                        4000,
+                    ),
                     config="simple",
                 ),
                 condition=models.Q(("chatwoot_message_id__isnull", False)),

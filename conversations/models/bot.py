@@ -320,6 +320,19 @@ class Bot(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def rivals(self) -> list[Bot]:
+        """Return other enabled bots that claim an inbox in just the same way.
+
+        The oldest answers there. A bot for all inboxes beside one for a single inbox
+        is a common and clear setting.
+        """
+        if not self.enabled:
+            return []
+        inboxes = list(self.inboxes.all())
+        same = Q(inboxes__in=inboxes) if inboxes else Q(inboxes=None)
+        rows = Bot.objects.filter(same, account=self.account_id, enabled=True)
+        return list(rows.exclude(pk=self.pk).distinct().order_by("pk"))
+
     def dify_user(self, conversation: Conversation) -> str:
         """Return the one opaque `user` under which Dify knows the contact.
 

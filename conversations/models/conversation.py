@@ -6,10 +6,14 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector
 from django.db import models
+from django.db.models.functions import Left
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chatwoot_api.models import ChatwootAccount, Inbox
+
+# What the search for a name looks at; a name may be of any length.
+CONTACT_WORDS = SearchVector(Left("contact_name", 200), config="simple")
 
 
 class ConversationStatus(models.TextChoices):
@@ -144,7 +148,7 @@ class Conversation(models.Model):
             ),
             # Search by the contact's name, whole words and beginnings.
             GinIndex(
-                SearchVector("contact_name", config="simple"),
+                CONTACT_WORDS,
                 name="conversation_name_words",
             ),
             # Erasing a contact.

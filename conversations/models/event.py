@@ -10,17 +10,26 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector
 from django.db import connection, models
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Left
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.types import JsonObject
+from chatwoot_api import payloads
 from chatwoot_api.models import ChatwootAccount
 from conversations.models.conversation import Conversation
 from conversations.models.reasons import Action, Reason
 from conversations.models.turn import Turn
 
+# What the search for a text looks at. Of a message of 150 000 characters the words
+# alone would take seconds, in the request of the webhook.
+MESSAGE_WORDS = SearchVector(
+    Left(KeyTextTransform("content", "payload"), 4000), config="simple"
+)
 # What a customer is owed something for.
 OWED = (Action.ANSWER, Action.HAND_OVER)
+# What nearly all events are called: a list of the others would read all of these.
+_USUAL = sorted(payloads.MESSAGE_EVENTS | payloads.CONVERSATION_EVENTS)
 
 
 class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
@@ -180,9 +189,20 @@ class WebhookEvent(models.Model):
                 condition=models.Q(status="failed"),
                 name="webhookevent_failed",
             ),
+            # The list's filters, where what they look for is rare.
+            models.Index(
+                fields=["-id"],
+                condition=models.Q(action=Action.HAND_OVER),
+                name="webhookevent_handed_over",
+            ),
+            models.Index(
+                fields=["-id"],
+                condition=~models.Q(name__in=_USUAL),
+                name="webhookevent_unusual",
+            ),
             # Search by the message's text, whole words and beginnings.
             GinIndex(
-                SearchVector(KeyTextTransform("content", "payload"), config="simple"),
+                MESSAGE_WORDS,
                 condition=models.Q(chatwoot_message_id__isnull=False),
                 name="webhookevent_words",
             ),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -422,3 +425,23 @@ def test_limits_are_set_for_an_account(admin_client: Client, bot: Bot) -> None:
     limits.refresh_from_db()
     assert (limits.text_days, limits.account) == (5, bot.account)
     assert limits.payloads_done_until == done
+
+
+def test_dify_conversations_are_found_by_the_conversation_s_number(
+    admin_client: Client,
+    bot: Bot,
+    conversation: Conversation,
+    memory: DifyConversation,
+) -> None:
+    make_conversation(bot, chatwoot_conversation_id=7)
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.get(
+            reverse(MEMORIES), {"q": str(conversation.chatwoot_conversation_id)}
+        )
+        nothing = admin_client.get(reverse(MEMORIES), {"q": "7"})
+
+    assert [row.pk for row in page.context["cl"].result_list] == [memory.pk]
+    assert list(nothing.context["cl"].result_list) == []
+    # A join would be read as a whole.
+    joined = re.compile(r" OR .{0,80}chatwoot_conversation_id")
+    assert not [q["sql"] for q in queries if joined.search(q["sql"])]

@@ -7,14 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from bridge_project.lib import words
 from bridge_project.lib.admin_base import admin_url
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.models import ChatwootAccount
@@ -135,6 +137,85 @@ def test_words_are_looked_up_in_the_index(admin_client: Client, said: Said) -> N
         plan = "\n".join(line for (line,) in cursor.fetchall())
 
     assert "webhookevent_words" in plan
+
+
+@pytest.mark.parametrize("newest", [2, 4, 100])
+def test_of_a_frequent_word_the_newest_are_listed_and_it_says_so(
+    admin_client: Client, said: Said, monkeypatch: pytest.MonkeyPatch, newest: int
+) -> None:
+    monkeypatch.setattr(words, "MOST", 3)
+    monkeypatch.setattr(words, "NEWEST", newest)
+    at = datetime(2026, 3, 5, tzinfo=timezone.get_default_timezone())
+    old = said(1, "a torn seam", received_at=at)
+    new = [said(number, "a torn seam").pk for number in (2, 3, 4)]
+    said(5, "Something else")
+
+    assert listed(admin_client, q="seam") == new[::-1]
+    response = admin_client.get(reverse(LIST), {"q": "seam"})
+    assert "Only the newest 3 of them are listed" in "".join(told(response))
+    day = {"received_from": "2026-03-05", "received_to": "2026-03-05"}
+    assert listed(admin_client, q="seam", **day) == [old.pk]
+    assert told(admin_client.get(reverse(LIST), {"q": "seam", **day})) == []
+    assert listed(admin_client, q="seam", after=str(new[1])) == [new[0]]
+
+
+def test_what_is_old_and_rare_is_found_behind_the_newest(
+    admin_client: Client, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "NEWEST", 2)
+    old = said(1, "a torn seam")
+    for number in (2, 3, 4):
+        said(number, "Something else")
+
+    assert listed(admin_client, q="seam") == [old.pk]
+    assert told(admin_client.get(reverse(LIST), {"q": "seam"})) == []
+
+
+def test_events_of_chosen_days_go_by_time(admin_client: Client, said: Said) -> None:
+    at = datetime(2026, 3, 5, 12, tzinfo=timezone.get_default_timezone())
+    later = said(1, received_at=at + timedelta(minutes=1))
+    earlier = said(2, received_at=at)
+
+    assert listed(admin_client) == [earlier.pk, later.pk]
+    assert listed(admin_client, received_from="2026-03-05") == [later.pk, earlier.pk]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ({"action__exact": "hand_over"}, "webhookevent_handed_over"),
+        ({"kind": "widget"}, "webhookevent_unusual"),
+        ({"kind": "contact"}, "webhookevent_unusual"),
+        ({"kind": "typing"}, "webhookevent_unusual"),
+        ({"kind": "other"}, "webhookevent_unusual"),
+        ({"status__exact": "failed"}, "webhookevent_failed"),
+        ({"received_to": "2026-03-05"}, "webhookevent_time"),
+    ],
+)
+def test_rare_events_are_listed_by_an_index(
+    admin_client: Client, said: Said, query: dict[str, str], index: str
+) -> None:
+    account = said().account
+    WebhookEvent.objects.bulk_create(
+        WebhookEvent(
+            account=account,
+            delivery_key=f"delivery {number}",
+            name="conversation_updated",
+            payload={},
+            received_at=timezone.now(),
+            status="processed",
+            action="ignore",
+        )
+        for number in range(2000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE conversations_webhookevent")
+    request = RequestFactory().get(reverse(LIST), query)
+    request.user = User.objects.get(username="admin")
+    model_admin = admin.site._registry[WebhookEvent]
+    rows = model_admin.get_changelist_instance(request).queryset
+
+    assert f"using {index} on" in rows[:51].explain()
 
 
 def test_filters_by_day_bot_state_and_reason(

@@ -23,6 +23,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from bridge_project.lib import words
 from bridge_project.lib.admin_base import BridgeAdmin, list_url
 from bridge_project.lib.keyset import BadKey, KeysetChangeList, Order
 from bridge_project.lib.types import JsonObject
@@ -501,13 +502,40 @@ def test_conversations_are_searched_by_indexes(search: str, indexes: set[str]) -
         cursor.execute("ANALYZE conversations_conversation")
     model_admin = admin.site._registry[Conversation]
 
-    rows, _ = model_admin.get_search_results(
-        RequestFactory().get("/"),
-        Conversation.objects.order_by("-updated_at", "-pk"),
-        search,
+    with CaptureQueriesContext(connection) as queries:
+        rows, _ = model_admin.get_search_results(
+            RequestFactory().get("/"),
+            Conversation.objects.order_by("-updated_at", "-pk"),
+            search,
+        )
+
+    (sql,) = (q["sql"] for q in queries if "to_tsquery" in q["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {sql}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert set(re.findall(r"on (conversation_\w+)", plan)) == indexes
+    assert not rows.filter(contact_name="name0 of0").exists()
+
+
+@pytest.mark.parametrize("newest", [1, 100], ids=["window", "all"])
+def test_a_name_of_many_shows_who_was_seen_last_and_says_so(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, newest: int
+) -> None:
+    monkeypatch.setattr(words, "MOST", 2)
+    monkeypatch.setattr(words, "NEWEST", newest)
+    bot = make_bot()
+    for number in (1, 2, 3):
+        make_conversation(
+            bot, chatwoot_conversation_id=number, contact_name=f"Anna {number}"
+        )
+    Conversation.objects.filter(chatwoot_conversation_id=1).update(
+        updated_at=timezone.now()
     )
 
-    assert set(re.findall(r"on (conversation_\w+)", rows[:51].explain())) == indexes
+    assert found_by(admin_client, q="anna") == [1, 3]
+    response = admin_client.get(list_url(Conversation), {"q": "anna"})
+    assert "newest 2 of them" in response.content.decode()
+    assert found_by(admin_client, q="anna 2") == [2]
 
 
 def test_those_who_wait_are_shown_longest_first(admin_client: Client) -> None:

@@ -258,6 +258,16 @@ def test_a_cause_that_is_no_longer_wanted_is_dropped_without_a_word() -> None:
     assert kinds() == ["began"]
 
 
+def test_a_channel_that_is_odd_does_not_silence_the_others() -> None:
+    odd, fine = make_channel(), make_channel()
+    Alert.objects.create(channel=odd, cause="refused_key", subject="dify:0", facts=[])
+    make_app(health="refused")
+
+    assert book.look(NOW) == {"began": 1, "ended": 0}
+
+    assert AlertDelivery.objects.get().channel == fine
+
+
 def test_old_alerts_are_forgotten() -> None:
     channel = make_channel()
     for days in (91, 89):
@@ -347,7 +357,8 @@ def test_a_webhook_is_signed_and_says_all_that_is_needed(
         "subject": f"dify:{app.pk}",
         "title": "Trouble: a key or token is refused",
         "text": "Dify refuses the key of the app “Orders”. Its customers go to the "
-        "humans. Enter a key that is valid; what waits then goes on by itself.",
+        "humans. Enter a key that is valid. Who was handed over stays with the humans; "
+        "“Answer again” on a conversation's page gives one back to the bot.",
         "url": url,
         "began_at": NOW.isoformat(),
         "ended_at": None,
@@ -424,6 +435,30 @@ def test_of_two_workers_one_sends(wire: responses.RequestsMock) -> None:
     wire.add_callback(responses.POST, HOOK, callback=another_worker)
 
     assert delivery.deliver_due(NOW) == {"delivered": 1, "failed": 0}
+
+
+def test_a_slow_channel_does_not_make_another_worker_send_the_next_message_too(
+    wire: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_channel()
+    make_app(health="refused", name="A")
+    make_app(health="refused", name="B")
+    book.look(NOW)
+    took = timedelta()
+    monkeypatch.setattr(delivery, "monotonic", lambda: took.total_seconds())
+
+    def hang(_request: object) -> tuple[int, dict[str, str], str]:
+        nonlocal took
+        took += delivery.LEASE - MINUTE
+        if took > delivery.LEASE - MINUTE:
+            at = NOW + took
+            assert delivery.deliver_due(at) == {"delivered": 0, "failed": 0}
+        return 204, {}, ""
+
+    wire.add_callback(responses.POST, HOOK, callback=hang)
+
+    assert delivery.deliver_due(NOW) == {"delivered": 2, "failed": 0}
+    assert len(wire.calls) == 2
 
 
 def test_a_worker_that_dies_leaves_the_message_to_another(

@@ -15,6 +15,7 @@ from conversations.models import Bot, WebhookEvent
 from conversations.tests.factories import make_account, make_bot
 from conversations.tests.sandbox_chatwoot import API, WEBSITE, SandboxChatwoot
 from local_stack.data_dir import free_port
+from local_stack.testing import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +57,12 @@ def test_only_reads_settings(
     sandbox: SandboxChatwoot, account: ChatwootAccount
 ) -> None:
     number = sandbox.start()
+    # Nobody listens at the bot's address here, so Chatwoot opens it after a moment.
+    wait_until(
+        lambda: bool(sandbox.state(number)["status"] == "open"),
+        patience_s=20,
+        what="the end of the sandbox's own delivery",
+    )
     before = sandbox.state(number)
 
     examine()
@@ -235,6 +242,18 @@ def test_links_free_inboxes_of_a_bot_and_leaves_those_of_others(
     linked = sandbox.api("GET", f"/inboxes/{WEBSITE}/agent_bot")["agent_bot"]
     left = sandbox.api("GET", f"/inboxes/{API}/agent_bot")["agent_bot"]
     assert (linked["id"], left["name"]) == (1, "Rival")
+
+
+def test_warns_of_two_bots_for_the_same_inboxes(
+    sandbox: SandboxChatwoot, account: ChatwootAccount
+) -> None:
+    make_bot(account, name="Elder")
+    bot = make_bot(account, name="Younger")
+
+    line = next(x for x in examine(bot=bot) if x.check == "bot_inboxes")
+
+    assert line.state is State.WARNING
+    assert line.found == "Another bot is switched on for the same inboxes: Elder."
 
 
 def test_adds_the_administrator_to_the_teams(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import responses
+from django.db import DataError
 from django.utils import timezone
 
 from bridge_project.lib.errors import UpstreamUnavailable
@@ -187,6 +188,26 @@ def test_a_faster_webhook_makes_the_turn(
     assert len(platforms.posted) == 1
     made[0].refresh_from_db()
     assert made[0].asked_by == "lena"
+
+
+@pytest.mark.usefixtures("said")
+def test_who_dies_after_giving_back_leaves_the_answer_to_the_webhook(
+    bot: Bot,
+    conversation: Conversation,
+    platforms: Platforms,
+    payload: Callable[[str], JsonObject],
+) -> None:
+    cannot_be_stored = "le\x00na"
+
+    with pytest.raises(DataError, match="NUL"):
+        interventions.answer_again(conversation, by=cannot_be_stored, give_back=True)
+
+    assert toggled(platforms) == ["pending"]
+    assert Turn.objects.count() == 0
+    platforms.dify_answers(*answer_events(AGAIN))
+    turn = pending_webhook(bot, payload)()
+    assert turn is not None
+    assert run_until_done(turn) == ("answered", "answered")
 
 
 @pytest.mark.usefixtures("said")

@@ -531,6 +531,25 @@ def test_a_job_item_that_is_run_twice_answers_once(
     assert len(platforms.posted) == 1
 
 
+def test_a_job_item_is_answered_once_also_if_two_workers_are_in_it(
+    said: Said, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(ONCE_MORE))
+    job = jobs.start(
+        "replay", items=items_of([said()]), actor="lena", arguments={"force": True}
+    )
+    mine, others = (JobItem.objects.select_related("job").get(job=job) for _ in "12")
+    run = KINDS["replay"].run
+
+    assert run(mine).status == "done"
+    turn = Turn.objects.get()
+    assert run_until_done(turn) == ("answered", "answered")
+    # One that had read the item before, and lost its lease.
+    assert run(others).text == f"It is answered in turn {turn.pk}."
+
+    assert Turn.objects.get() == turn
+
+
 def test_a_job_reports_what_it_leaves_out(said: Said) -> None:
     Conversation.objects.update(status="resolved")
     job = jobs.start("replay", items=items_of([said()]), actor="lena")

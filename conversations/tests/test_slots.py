@@ -128,3 +128,34 @@ def test_wakes_nobody_while_all_places_are_taken(bot: Bot, now: datetime) -> Non
     a_queued_turn(bot, number=3)
 
     assert slots.next_in_line(app_of(bot).pk, now=now) == []
+
+
+def asked_for(turn: Turn) -> Turn:
+    Turn.objects.filter(pk=turn.pk).update(asked_by="lena")
+    turn.refresh_from_db()
+    return turn
+
+
+def test_what_operators_asked_for_waits_behind_customers(
+    bot: Bot, now: datetime
+) -> None:
+    take(a_running_turn(bot, number=1), bot)
+    replays = [asked_for(a_queued_turn(bot, number=number)) for number in (2, 3)]
+    customer = a_queued_turn(bot, number=4)
+
+    with pytest.raises(NoPlace):
+        slots.check(replays[0], app=app_of(bot), now=now)
+    slots.check(customer, app=app_of(bot), now=now)
+    assert slots.next_in_line(app_of(bot).pk, now=now) == [customer.pk]
+
+
+def test_what_operators_asked_for_has_a_line_of_its_own(
+    bot: Bot, now: datetime
+) -> None:
+    take(a_running_turn(bot, number=1), bot)
+    first, second = (asked_for(a_queued_turn(bot, number=number)) for number in (2, 3))
+
+    slots.check(first, app=app_of(bot), now=now)
+    with pytest.raises(NoPlace):
+        slots.check(second, app=app_of(bot), now=now)
+    assert slots.next_in_line(app_of(bot).pk, now=now) == [first.pk]

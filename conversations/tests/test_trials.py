@@ -25,6 +25,7 @@ from conversations.conversation_tokens import PLAYGROUND
 from conversations.models import (
     AuditEntry,
     Bot,
+    Conversation,
     DifyConversation,
     PipelineRun,
     Retention,
@@ -462,6 +463,21 @@ def test_erasing_a_contact_forgets_the_talks_that_were_told_of_it(bot: Bot) -> N
     assert kept is not None
     kept.refresh_from_db()
     assert kept.delete_wanted_at is None
+
+
+def test_an_erasure_finds_talks_from_before_the_contact_was_known(bot: Bot) -> None:
+    conversation = make_conversation(bot, chatwoot_contact_id=None)
+    asked(bot, conversation=conversation)
+    other = asked(bot)
+    Conversation.objects.update(chatwoot_contact_id=640)
+    assert erasure.stored(bot.account, 640).counts["trials"] == 1
+    wish = erasure.request(bot.account, 640, by="lena")
+
+    wish = erasure.carry_on(wish.pk, now=timezone.now())
+
+    assert list(Trial.objects.values_list("pk", flat=True)) == [other.pk]
+    assert wish.counts["trials"] == 1
+    assert DifyConversation.objects.filter(erasure=wish).count() == 1
 
 
 @pytest.mark.parametrize(("text_days", "age_days"), [(3, 3), (None, 30), (90, 30)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -357,6 +358,7 @@ def test_tells_who_waits_longest_with_one_query() -> None:
     assert named == [(2, "Website support"), (4, "Website support")]
     assert links[0].endswith("/conversations/2")
     assert len(queries) == 1
+    assert not re.findall(r'_(?:token|secret)"', queries[0]["sql"])
     assert (waiting.count(), waiting.count(limit=2)) == (3, 2)
     assert waiting.oldest(at(60)) == timedelta(minutes=50)
 

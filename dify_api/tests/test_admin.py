@@ -243,7 +243,8 @@ def test_reading_an_app_that_is_gone_leads_back_to_the_list(
 
 
 @pytest.mark.parametrize(
-    "change", [{"api_key": NEW_KEY}, {"base_url": "https://other.test/v1"}]
+    "change",
+    [{"api_key": NEW_KEY}, {"base_url": "https://other.test/v1", "api_key": NEW_KEY}],
 )
 def test_another_key_or_address_makes_the_app_unknown_again(
     admin_client: Client,

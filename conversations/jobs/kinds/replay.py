@@ -48,11 +48,22 @@ def _title(events: list[WebhookEvent]) -> str:
 
 def run(item: JobItem) -> Outcome:
     """Replay the item's events together, once."""
-    begun = item.arguments.get(_TURN)
-    if begun is not None:
-        tasks.wake_turn(int(begun))
-        text = gettext("It is answered in turn %(id)d.") % {"id": int(begun)}
-        return Outcome(JobItem.Status.DONE, text)
+    with transaction.atomic():
+        # A worker that hangs may be in it still, and have begun the turn by then.
+        stored = JobItem.objects.select_for_update().filter(pk=item.pk)
+        item.arguments = stored.values_list("arguments", flat=True).get()
+        outcome = None if _TURN in item.arguments else _begin(item)
+    turn_id = int(item.arguments.get(_TURN, 0))
+    if turn_id:
+        tasks.wake_turn(turn_id)
+    if outcome is not None:
+        return outcome
+    text = gettext("It is answered in turn %(id)d.") % {"id": turn_id}
+    return Outcome(JobItem.Status.DONE, text)
+
+
+def _begin(item: JobItem) -> Outcome:
+    """Replay the events of an item that is locked, and note the turn in it."""
     events = list(
         WebhookEvent.objects.filter(pk__in=item.arguments.get("events", []))
         .select_related("account", "turn")
@@ -62,14 +73,11 @@ def run(item: JobItem) -> Outcome:
         text = gettext("The events are no longer stored.")
         return Outcome(JobItem.Status.SKIPPED, text)
     force = bool(item.job.arguments.get("force"))
-    with transaction.atomic():
-        result = _replay(events, by=item.job.actor, force=force)
-        if result.turn is not None:
-            item.arguments = {**item.arguments, _TURN: result.turn.pk}
-            item.save(update_fields=["arguments"])
+    result = _replay(events, by=item.job.actor, force=force)
     if result.turn is None:
         return Outcome(JobItem.Status.SKIPPED, result.text)
-    tasks.wake_turn(result.turn.pk)
+    item.arguments = {**item.arguments, _TURN: result.turn.pk}
+    item.save(update_fields=["arguments"])
     return Outcome(JobItem.Status.DONE, result.text)
 
 

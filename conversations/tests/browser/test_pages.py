@@ -16,7 +16,7 @@ from conversations.tests.browser.checks import (
     screenshot,
     sideways_scroll,
 )
-from conversations.tests.browser.conftest import PHONE, WIDE, AsRole
+from conversations.tests.browser.conftest import PHONE, WIDE
 from local_stack.testing import RunningStack
 
 pytestmark = [
@@ -73,7 +73,8 @@ def test_every_page_is_well_in_russian(
     page = open_page(stack, locale="ru")
     found: list[str] = []
     watch = Watch(page)
-    for address in walk.every_page(page):
+    # A form to add has the texts of the form to change.
+    for address in walk.every_page(page, with_forms=False):
         problems = watch.take()
         if page.locator("html").get_attribute("lang") != "ru":
             problems.append("is not in Russian")
@@ -83,19 +84,6 @@ def test_every_page_is_well_in_russian(
         found += [f"{address}: {problem}" for problem in problems]
 
     assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize("role", ["operator", "auditor"])
-def test_every_link_of_the_sidebar_opens_for_its_role(
-    as_role: AsRole, role: str
-) -> None:
-    page = as_role(role)
-
-    links = walk.sidebar(page)
-    refused = [one for one in links if page.request.get(one).status != 200]
-
-    assert refused == []
-    assert len(links) >= 20
 
 
 def test_the_keyboard_reaches_every_link_of_the_sidebar(page: Page) -> None:

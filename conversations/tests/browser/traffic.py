@@ -60,6 +60,12 @@ class Customer:
         url = f"{self._base}/{self.number}/customer-messages"
         requests.post(url, json={"content": text}, timeout=10).raise_for_status()
 
+    def is_told(self, text: str) -> None:
+        """Get an answer of Marta's, a human."""
+        url = f"{self._base}/{self.number}/reply"
+        told = {"content": text, "agent_id": 2}
+        requests.post(url, json=told, timeout=10).raise_for_status()
+
     def sees(self) -> dict[str, Any]:
         seen: dict[str, Any] = requests.get(
             f"{self._base}/{self.number}", timeout=10
