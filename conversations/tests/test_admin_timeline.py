@@ -260,6 +260,39 @@ def test_news_between_two_things_are_one_line(
     assert "the status changed: " in text
 
 
+def test_the_echo_of_our_own_note_is_folded_into_it(
+    payload: Callable[[str], JsonObject],
+) -> None:
+    bot = make_bot()
+    conversation = make_conversation(bot)
+    turn = make_turn(conversation, bot, status=Turn.Status.HANDED_OVER)
+    note = payload("message_created_private_note")
+    OutgoingMessage.objects.create(
+        turn=turn,
+        part=OutgoingMessage.Part.FAILURE_NOTE,
+        content="The bot could not answer.",
+        private=True,
+        chatwoot_message_id=9007,
+        posted_at=at(2),
+    )
+    hear(
+        conversation,
+        message_payload(note, id=9007, content="The bot could not answer."),
+        second=3,
+        reason=Reason.PRIVATE_NOTE,
+    )
+    hear(
+        conversation,
+        message_payload(note, id=9008, content="A colleague's own."),
+        second=4,
+        reason=Reason.PRIVATE_NOTE,
+    )
+
+    entries = timeline.page_of(conversation).entries
+
+    assert [entry.kind for entry in entries].count("said") == 1
+
+
 def test_a_second_delivery_is_no_second_message(incoming: JsonObject) -> None:
     conversation = make_conversation(make_bot())
     hear(conversation, message_payload(incoming), second=1, action=Action.ANSWER)

@@ -68,11 +68,12 @@ def axe(page: Page, *, only: Iterable[str] = ()) -> list[str]:
 
 def sideways_scroll(page: Page) -> list[str]:
     """Return what makes the page wider than its window; wide tables have boxes."""
-    wider: int = page.evaluate(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
-    if wider <= 0:
-        return []
+    # Charts take on the window's new size a moment later.
+    for _look in range(10):
+        wider: int = page.evaluate(_BEYOND)
+        if wider <= 0:
+            return []
+        page.wait_for_timeout(100)
     culprits: list[str] = page.evaluate(_TOO_WIDE)
     # The innermost say what it is.
     lines = [_on_one_line(one) for one in culprits[-3:]]
@@ -83,6 +84,7 @@ def _on_one_line(html: str) -> str:
     return " ".join(html.split())[:160]
 
 
+_BEYOND = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 _TOO_WIDE = """() => {
     const width = document.documentElement.clientWidth;
     const clipped = (element) => {
