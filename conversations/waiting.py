@@ -142,18 +142,22 @@ def answered(conversation: Conversation, *, bot: Bot | None, up_to: int) -> None
 
 
 def customers(now: datetime, limit: int = 50) -> list[Conversation]:
-    """Return the conversations whose customers wait longest, with account and inbox.
+    """Return those whose customers wait longest, at least since `now`.
 
-    Without the account's tokens, which may be unreadable.
+    With inbox and account, but without its tokens, which may be unreadable.
     """
     rows = _waiting().filter(waiting_since__lte=now)
     rows = rows.select_related("account", "inbox").defer(*_TOKENS)
     return list(rows.order_by("waiting_since", "pk")[:limit])
 
 
-def count(limit: int = 1000) -> int:
-    """Return how many customers wait; `limit` if there are as many or more."""
-    return _waiting().order_by().values("pk")[:limit].count()
+def count(limit: int = 1000, *, since: datetime | None = None) -> int:
+    """Return how many customers wait; `limit` if there are as many or more.
+
+    `since`: only those who wait since then or longer.
+    """
+    rows = _waiting() if since is None else _waiting().filter(waiting_since__lte=since)
+    return rows.order_by().values("pk")[:limit].count()
 
 
 def oldest(now: datetime) -> timedelta | None:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -19,7 +18,7 @@ from django.views.decorators.http import require_POST
 
 from bridge_project.lib.admin_base import list_url
 from chatwoot_api.models import ChatwootAccount
-from conversations import audit
+from conversations import audit, waiting
 from conversations.admin import home_numbers
 from conversations.admin.alarms import CAN_BE_SEEN, alarms
 from conversations.admin.base import chatwoot_link, conversation_link, elapsed
@@ -104,7 +103,7 @@ def _first_steps() -> Iterator[tuple[str, str]]:
 
 
 def _waiting(now: datetime) -> Iterator[Waiting]:
-    for conversation in _long_waiting(now)[:SHOWN_CUSTOMERS]:
+    for conversation in waiting.customers(now - SHOWN_AFTER, limit=SHOWN_CUSTOMERS):
         yield Waiting(
             page=conversation_link(conversation),
             name=conversation.contact_name,
@@ -114,25 +113,6 @@ def _waiting(now: datetime) -> Iterator[Waiting]:
         )
 
 
-def _long_waiting(now: datetime) -> QuerySet[Conversation]:
-    """Return conversations without their account's tokens, which may be unreadable."""
-    return (
-        Conversation.objects.filter(waiting_since__lte=now - SHOWN_AFTER)
-        .select_related("account", "inbox")
-        .only(
-            "chatwoot_conversation_id",
-            "contact_name",
-            "waiting_since",
-            "account__name",
-            "account__base_url",
-            "account__account_id",
-            "inbox__name",
-            "inbox__chatwoot_inbox_id",
-        )
-        .order_by("waiting_since", "pk")
-    )
-
-
 def _where(conversation: Conversation) -> str:
     inbox = conversation.inbox
     account = str(conversation.account)
@@ -140,5 +120,5 @@ def _where(conversation: Conversation) -> str:
 
 
 def _waiting_count(now: datetime) -> str:
-    count = _long_waiting(now).order_by().values("pk")[: MANY_CUSTOMERS + 1].count()
+    count = waiting.count(MANY_CUSTOMERS + 1, since=now - SHOWN_AFTER)
     return f"{MANY_CUSTOMERS}+" if count > MANY_CUSTOMERS else str(count)

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext
 
 from bridge_project.lib.admin_base import list_url
 
@@ -45,3 +46,26 @@ def ask(
         "back_url": list_url(model_admin.model),
     }
     return TemplateResponse(request, "admin/conversations/confirm_action.html", context)
+
+
+def ask_to_delete_in_dify(
+    request: HttpRequest,
+    model_admin: admin.ModelAdmin,  # type: ignore[type-arg] # of any model
+    *,
+    lines: Sequence[str],
+    selected: Sequence[int],
+) -> HttpResponse:
+    """Show which Dify conversations are about to be deleted; for `delete_in_dify`."""
+    return ask(
+        request,
+        model_admin,
+        action="delete_in_dify",
+        title=gettext("Delete in Dify"),
+        text=gettext(
+            "Dify forgets these conversations for good; it cannot be undone. Where "
+            "one is in use, the customer's next message starts a new one."
+        ),
+        lines=lines,
+        selected=selected,
+        button=gettext("Delete in Dify"),
+    )

@@ -120,18 +120,11 @@ class ConversationActions(ConversationOperations):
             self.message_user(request, text, messages.INFO)
             return None
         if not confirm.is_confirmed(request):
-            return confirm.ask(
+            return confirm.ask_to_delete_in_dify(
                 request,
                 self,
-                action="delete_in_dify",
-                title=gettext("Delete in Dify"),
-                text=gettext(
-                    "Dify forgets these conversations for good; it cannot be undone. "
-                    "Where one is in use, the customer's next message starts a new one."
-                ),
                 lines=[f"{row.conversation}: {row} ({row.app})" for row in memories],
                 selected=ids,
-                button=gettext("Delete in Dify"),
             )
         job = jobs.start(
             "delete_in_dify",

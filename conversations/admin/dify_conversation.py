@@ -177,28 +177,18 @@ class DifyConversationAdmin(ReadOnlyAdmin[DifyConversation]):
             self.message_user(request, text, messages.INFO)
             return None
         if not confirm.is_confirmed(request):
-            return self._ask(request, rows)
+            return confirm.ask_to_delete_in_dify(
+                request,
+                self,
+                lines=[f"{row} ({row.app})" for row in rows],
+                selected=[row.pk for row in rows],
+            )
         job = jobs.start(
             "delete_in_dify",
             items=delete_in_dify.items_of(rows),
             actor=request.user.get_username(),
         )
         return HttpResponseRedirect(admin_url(job))
-
-    def _ask(self, request: HttpRequest, rows: list[DifyConversation]) -> HttpResponse:
-        return confirm.ask(
-            request,
-            self,
-            action="delete_in_dify",
-            title=gettext("Delete in Dify"),
-            text=gettext(
-                "Dify forgets these conversations for good; it cannot be undone. Where "
-                "one is in use, the customer's next message starts a new one."
-            ),
-            lines=[f"{row} ({row.app})" for row in rows],
-            selected=[row.pk for row in rows],
-            button=gettext("Delete in Dify"),
-        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DifyConversation]:
         related = ("app", "conversation__account", "erasure")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from django.utils.functional import Promise
@@ -11,7 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import NOTHING, badge, json_block
-from conversations.admin.base import seconds
+from conversations.admin.base import price_in_words, seconds
 from conversations.admin.error_words import error_words
 from conversations.models import Trial
 from conversations.trials.running import (
@@ -65,7 +64,7 @@ class TrialView:
         self.took = seconds(trial.duration_ms)
         self.first_text = seconds(trial.first_text_ms)
         self.tokens = NOTHING if trial.total_tokens is None else trial.total_tokens
-        self.cost = cost_words(trial.total_price, currency=trial.currency)
+        self.cost = price_in_words(trial.total_price, trial.currency)
         self.is_empty = trial.status == Trial.Status.ANSWERED and not trial.answer
 
     @property
@@ -92,13 +91,3 @@ class TrialView:
         if not self.trial.events:
             return gettext("Dify was asked and has not said anything yet…")
         return gettext("The answer is being written…")
-
-
-def cost_words(price: Decimal | None, *, currency: str) -> str:
-    """Return a price with its currency, without trailing zeros."""
-    if price is None:
-        return NOTHING
-    amount = f"{price:f}"
-    if "." in amount:
-        amount = amount.rstrip("0").rstrip(".")
-    return f"{amount} {currency}".strip()

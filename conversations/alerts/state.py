@@ -9,8 +9,9 @@ from django.db.models import Count, Q
 
 from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.models import Health as ChatwootHealth
+from conversations import waiting
 from conversations.alerts.rules import FAILURES, Refused, State, Waiting
-from conversations.models import Conversation, DifyConversation, Turn
+from conversations.models import DifyConversation, Turn
 from dify_api.models import DifyApp
 
 WITHIN = timedelta(hours=1)
@@ -73,12 +74,11 @@ def _turns(now: datetime) -> tuple[int, int, tuple[str, ...]]:
 
 
 def _oldest(now: datetime) -> Waiting | None:
-    waiting = Conversation.objects.filter(waiting_since__lte=now)
-    row = (
-        waiting.order_by("waiting_since")
-        .values_list("waiting_since", "pk", "chatwoot_conversation_id")
-        .first()
-    )
-    if row is None or row[0] is None:
-        return None
-    return Waiting(since=row[0], conversation_id=row[1], number=row[2])
+    for row in waiting.customers(now, limit=1):
+        if row.waiting_since is not None:
+            return Waiting(
+                since=row.waiting_since,
+                conversation_id=row.pk,
+                number=row.chatwoot_conversation_id,
+            )
+    return None
