@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 import yaml
+from yaml.constructor import SafeConstructor
 
 from bridge_project.lib.errors import BridgeError
 from bridge_project.lib.types import JsonObject, JsonValue
@@ -244,10 +245,10 @@ def _value(node: yaml.Node) -> JsonValue:
         return [_value(item) for item in node.value]
     if isinstance(node, yaml.MappingNode):
         return {key: _value(item) for key, item in _pairs(node, where="This").items()}
-    # Only to turn this one scalar into a value; it reads no stream.
-    loader: Any = yaml.SafeLoader("")
+    # Without the reader and scanner of a loader, which would be made for each scalar.
+    constructor: Any = SafeConstructor()
     try:
-        value = loader.construct_object(node)
+        value = constructor.construct_object(node)
     except (yaml.YAMLError, ValueError) as err:
         raise BadConfiguration(
             f"Line {_line(node)}: “{node.value}” cannot be read: {err}"
