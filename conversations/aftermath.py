@@ -31,6 +31,8 @@ from conversations.outcomes import (
 
 logger = logging.getLogger(__name__)
 
+# Nobody waits for these: without them the humans go on as they do.
+_UNNOTICED = (Turn.Kind.DRAFT, Turn.Kind.GREETING)
 # A turn that cannot be handed over because Chatwoot is away waits this long for it.
 GIVEN_UP_AFTER = timedelta(hours=24)
 
@@ -74,7 +76,15 @@ def settle(
     following = _what_next(turn, err)
     level = logging.WARNING if following.counts else logging.INFO
     logger.log(level, "Turn %s, attempt %s: %s", turn.pk, turn.attempts, err)
-    if following.pause_s is None:
+    if following.handover_reason and turn.kind in _UNNOTICED:
+        result = _drop(
+            turn,
+            lease=lease,
+            why=following.handover_reason,
+            error=error,
+            about=about,
+        )
+    elif following.pause_s is None:
         result = _give_up(turn, lease=lease, err=err, about=about)
     else:
         result = _postpone(turn, lease=lease, following=following, err=err, error=error)
@@ -118,6 +128,24 @@ def _postpone(
         queued_for=app,
     )
     return Result(f"{status}: {error}", next_turn_id=turn.pk, delay_s=pause_s)
+
+
+def _drop(
+    turn: Turn, *, lease: UUID, why: str, error: str, about: list[WebhookEvent]
+) -> Result:
+    """End what nobody waits for; its row says why there is none."""
+    following = turns.finish(
+        turn,
+        lease=lease,
+        status=Turn.Status.SKIPPED,
+        reason=Reason(why),
+        error=error,
+        about=about,
+    )
+    return Result(
+        f"{Turn.Status.SKIPPED}: {why}",
+        next_turn_id=following.pk if following else None,
+    )
 
 
 def _what_next(turn: Turn, err: Exception) -> Next:

@@ -6,12 +6,14 @@ gets an action with a reason from a closed list.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api import payloads
 from chatwoot_api.payloads import ChatwootEvent, Message
+from conversations import support_mode
 from conversations.models import (
     Action,
     Bot,
@@ -19,8 +21,10 @@ from conversations.models import (
     ConversationStatus,
     Reason,
     ReplyAs,
+    Turn,
 )
 from conversations.models.turn import ALL_OF
+from conversations.support_mode import Choice
 
 
 @dataclass(frozen=True)
@@ -52,24 +56,53 @@ def decide(
         event.message, conversation=conversation, bot=bot, since=despite_message_id
     )
     reason = reason or known
-    if reason is not None or not (event.message and conversation and bot):
+    message = event.message
+    if not (message and conversation and bot):
         return Decision(Action.IGNORE, reason or Reason.UNKNOWN_EVENT)
-    reason = _why_silenced(
-        event.message, conversation=conversation, bot=bot, since=despite_message_id
-    ) or _why_unanswerable(event.message, bot=bot, now=None if at_any_age else now)
+    now_or_any = None if at_any_age else now
+    if reason is None:
+        reason = _why_silenced(
+            message, conversation=conversation, bot=bot, since=despite_message_id
+        ) or _why_unanswerable(message, bot=bot, now=now_or_any)
     if reason is None:
         return Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
+    if known is None and _is_drafted(
+        reason, message=message, conversation=conversation, bot=bot, now=now
+    ):
+        return Decision(Action.ANSWER, Reason.DRAFT_WANTED)
+    if reason not in _LEFT_TO_BOT:
+        return Decision(Action.IGNORE, reason)
     hides = hides_from_humans(status=conversation.status, bot=bot)
     return Decision(Action.HAND_OVER if hides else Action.IGNORE, reason)
+
+
+# Which kind of turn an event asks for; all others want an answer.
+_KINDS: Mapping[str, Turn.Kind] = {
+    Reason.DRAFT_WANTED: Turn.Kind.DRAFT,
+    Reason.AGENT_ASKED: Turn.Kind.HELP,
+    Reason.GREETING: Turn.Kind.GREETING,
+}
+
+
+def kind_of(reason: str) -> Turn.Kind:
+    """Return which kind of turn an event with this reason belongs to."""
+    return _KINDS.get(reason, Turn.Kind.ANSWER)
+
+
+def leads(bot: Bot) -> bool:
+    """Tell whether conversations are the bot's first, and it gives them to humans.
+
+    A bot that only writes notes has nobody waiting for it.
+    """
+    return bot.shadow or bot.reply_as != ReplyAs.PRIVATE_NOTE
 
 
 def hides_from_humans(*, status: str, bot: Bot) -> bool:
     """Tell whether only the bot sees a conversation.
 
-    Chatwoot shows pending ones to no agent by default. Open ones agents see anyway, and
-    a bot that only writes notes has nobody waiting for it.
+    Chatwoot shows pending ones to no agent by default. Open ones agents see anyway.
     """
-    return status == ConversationStatus.PENDING and bot.reply_as == ReplyAs.MESSAGE
+    return status == ConversationStatus.PENDING and leads(bot)
 
 
 @dataclass(frozen=True)
@@ -83,6 +116,9 @@ class Situation:
     paused: bool
     human_message_id: int
     assignee_id: int | None = None
+    additional_attributes: JsonObject = field(default_factory=dict)
+    contact_custom_attributes: JsonObject = field(default_factory=dict)
+    contact_additional_attributes: JsonObject = field(default_factory=dict)
 
 
 def situation_of(conversation: Conversation) -> Situation:
@@ -95,7 +131,33 @@ def situation_of(conversation: Conversation) -> Situation:
         paused=conversation.paused,
         human_message_id=conversation.last_human_message_id,
         assignee_id=conversation.chatwoot_assignee_id,
+        additional_attributes=conversation.additional_attributes,
+        contact_custom_attributes=conversation.contact_custom_attributes,
+        contact_additional_attributes=conversation.contact_additional_attributes,
     )
+
+
+def choice_sources(situation: Situation) -> tuple[JsonObject, ...]:
+    """Return where the customer's choice is looked up, the first that counts first."""
+    return (
+        situation.custom_attributes,
+        situation.additional_attributes,
+        situation.contact_custom_attributes,
+        situation.contact_additional_attributes,
+    )
+
+
+def replies_as(bot: Bot, situation: Situation, *, kind: str) -> ReplyAs:
+    """Return in which form an answer reaches Chatwoot, as things stand.
+
+    Where the customer chooses, no choice means a human: the bot writes notes.
+    """
+    if kind in (Turn.Kind.DRAFT, Turn.Kind.HELP) or bot.shadow:
+        return ReplyAs.PRIVATE_NOTE
+    if bot.reply_as != ReplyAs.BY_SUPPORT_MODE:
+        return ReplyAs(bot.reply_as)
+    choice = support_mode.chosen(bot, *choice_sources(situation))
+    return ReplyAs.MESSAGE if choice == Choice.BOT else ReplyAs.PRIVATE_NOTE
 
 
 @dataclass(frozen=True)
@@ -165,7 +227,12 @@ SILENCED = frozenset({Reason.PAUSED, Reason.HUMAN_IS_ASSIGNED})
 
 
 def why_no_longer(
-    situation: Situation, *, turn_message_id: int, bot: Bot, marks: FlowMarks = NO_MARKS
+    situation: Situation,
+    *,
+    turn_message_id: int,
+    bot: Bot,
+    marks: FlowMarks = NO_MARKS,
+    kind: str = Turn.Kind.ANSWER,
 ) -> Reason | None:
     """Return why a turn may not be answered any more, or None if it may.
 
@@ -173,10 +240,17 @@ def why_no_longer(
     does so only where the bot says so, since reopened conversations keep last week's
     (reference/chatwoot.md section 4). What the turn's own flow did (`marks`) takes
     nothing from it; an operator's pause here in the admin does.
+
+    A draft is for the human who has the conversation and has not answered yet; what an
+    agent asked is answered in any case.
     """
+    if kind == Turn.Kind.HELP:
+        return None
     if situation.human_message_id > turn_message_id:
         return Reason.HUMAN_HAS_TAKEN_OVER
-    if situation.status not in {*bot.speak_in_statuses, *marks.statuses}:
+    if kind == Turn.Kind.DRAFT:
+        return _why_no_draft(situation, bot=bot)
+    if situation.status not in {*bot.statuses, *marks.statuses}:
         return Reason.STATUS_NOT_ALLOWED
     if situation.paused or (not marks.paused and is_paused(situation, bot=bot)):
         return Reason.PAUSED
@@ -185,6 +259,12 @@ def why_no_longer(
     if yields and situation.assignee_kind == "user":
         return Reason.HUMAN_IS_ASSIGNED
     return None
+
+
+def _why_no_draft(situation: Situation, *, bot: Bot) -> Reason | None:
+    if situation.status != ConversationStatus.OPEN:
+        return Reason.STATUS_NOT_ALLOWED
+    return Reason.PAUSED if is_paused(situation, bot=bot) else None
 
 
 def is_paused(situation: Situation, *, bot: Bot) -> bool:
@@ -280,6 +360,33 @@ def _why_not_ours(
         return Reason.CONTACT_BLOCKED
     reason = _why_silenced(message, conversation=conversation, bot=bot, since=since)
     return None if reason in SILENCED else reason
+
+
+# Nobody else cares for the message while only the bot sees the conversation.
+_LEFT_TO_BOT = SILENCED | {
+    Reason.BOT_DISABLED,
+    Reason.BOT_HAS_NO_APP,
+    Reason.TOO_OLD,
+    Reason.NOT_FOR_CONTACT,
+}
+# A human has the conversation.
+_HUMANS = frozenset({Reason.STATUS_NOT_ALLOWED, Reason.HUMAN_IS_ASSIGNED})
+
+
+def _is_drafted(
+    reason: Reason,
+    *,
+    message: Message,
+    conversation: Conversation,
+    bot: Bot,
+    now: datetime,
+) -> bool:
+    """Tell whether a customer's message that a human answers gets a draft."""
+    if not bot.draft_notes or reason not in _HUMANS:
+        return False
+    if _why_no_draft(situation_of(conversation), bot=bot) is not None:
+        return False
+    return _why_unanswerable(message, bot=bot, now=now) is None
 
 
 def _why_silenced(

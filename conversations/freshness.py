@@ -32,11 +32,16 @@ class Look:
 
     # Why the turn must not be answered; None if it may be.
     why_not: Reason | None
-    status: str
+    situation: Situation
     # Why it must not, but for what its own flow did: the flow let go of it.
     left_by_flow: Reason | None = None
     # The flow sent the customer a message of its own.
     flow_spoke: bool = False
+
+    @property
+    def status(self) -> str:
+        """Return the conversation's status."""
+        return self.situation.status
 
 
 def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
@@ -53,7 +58,7 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
     try:
         current, last = client.show_conversation(conversation.chatwoot_conversation_id)
     except NotFound:
-        return Look(Reason.CONVERSATION_GONE, situation.status)
+        return Look(Reason.CONVERSATION_GONE, situation)
     except (UpstreamRejected, ConfigurationError) as err:
         # The answer can be posted all the same, but somebody should know.
         logger.warning("Turn %s: the conversation cannot be read: %s", turn.pk, err)
@@ -63,6 +68,7 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
             raise
     else:
         by_webhook = False
+        contact = current.contact
         replied_id = _human_reply_after(turn, last=last, client=client)
         situation = Situation(
             status=current.status or situation.status,
@@ -72,15 +78,24 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
             paused=situation.paused,
             human_message_id=max(situation.human_message_id, replied_id),
             assignee_id=current.assignee.id if current.assignee else None,
+            additional_attributes=current.additional_attributes,
+            contact_custom_attributes=contact.custom_attributes
+            if contact
+            else situation.contact_custom_attributes,
+            contact_additional_attributes=contact.additional_attributes
+            if contact
+            else situation.contact_additional_attributes,
         )
     by_flow = Turn.objects.values_list("by_flow", flat=True).get(pk=turn.pk)
     marks = marks_of(by_flow, by_webhook=by_webhook)
     since = turn.takeover_after_id
-    reason = why_no_longer(situation, turn_message_id=since, bot=bot, marks=marks)
-    without = why_no_longer(situation, turn_message_id=since, bot=bot)
+    reason = why_no_longer(
+        situation, turn_message_id=since, bot=bot, marks=marks, kind=turn.kind
+    )
+    without = why_no_longer(situation, turn_message_id=since, bot=bot, kind=turn.kind)
     return Look(
         why_not=reason,
-        status=situation.status,
+        situation=situation,
         left_by_flow=without if reason is None else None,
         flow_spoke=marks.spoke,
     )

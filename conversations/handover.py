@@ -14,12 +14,12 @@ from bridge_project.lib.errors import (
 )
 from chatwoot_api.client import ChatwootClient
 from conversations import posting
+from conversations.decisions import leads
 from conversations.models import (
     Bot,
     ConversationStatus,
     OutgoingMessage,
     Reason,
-    ReplyAs,
     Turn,
 )
 
@@ -48,6 +48,7 @@ def hand_over(
     *,
     bot: Bot,
     client: ChatwootClient,
+    speaks: bool,
     quietly: bool = False,
     opens: bool = True,
 ) -> None:
@@ -55,12 +56,12 @@ def hand_over(
 
     The status comes last: Chatwoot counts it as the bot's handoff, and afterwards the
     bot may not speak. It is what brings the customer to the agents, so a refused line
-    or note does not stop it. A bot that only writes notes leaves customer and status
-    alone; one that was paused meanwhile says nothing to the customer (`quietly`), nor
-    does one that answers once more: there was an answer, or this line, before.
+    or note does not stop it. To a customer who has the humans write (not `speaks`) the
+    bot says nothing, and a bot that only writes notes leaves the status alone, too; one
+    that was paused meanwhile says nothing to the customer (`quietly`), nor does one
+    that answers once more: there was an answer, or this line, before.
     Without `opens` the status is one that the bot's own flow has set on purpose.
     """
-    speaks = bot.reply_as == ReplyAs.MESSAGE
     quietly = quietly or turn.replay_of_id is not None
     tells = speaks and not quietly and turn.handover_reason not in _QUIET
     if tells and bot.failure_public_text.strip():
@@ -71,7 +72,7 @@ def hand_over(
             cause = _cause(turn)
         note = bot.failure_private_text.replace("{cause}", cause)
         _say(turn, OutgoingMessage.Part.FAILURE_NOTE, note, client)
-    if speaks and opens:
+    if opens and turn.kind == Turn.Kind.ANSWER and leads(bot):
         client.toggle_status(
             turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
         )

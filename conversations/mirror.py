@@ -110,6 +110,7 @@ def _copy_state(current: payloads.Conversation, *, conversation: Conversation) -
         conversation.contact_name = contact.name
         conversation.contact_blocked = contact.blocked
         conversation.contact_custom_attributes = contact.custom_attributes
+        conversation.contact_additional_attributes = contact.additional_attributes
     conversation.source_updated_at = (
         current.updated_at or conversation.source_updated_at
     )

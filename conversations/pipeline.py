@@ -33,11 +33,15 @@ from conversations.decisions import (
     SILENCED,
     hides_from_humans,
     is_settled_by_flow,
+    leads,
+    replies_as,
+    situation_of,
 )
 from conversations.freshness import Look
 from conversations.leases import Watch, keeper
 from conversations.models import (
     Bot,
+    ConversationStatus,
     OutgoingMessage,
     PipelineRun,
     Reason,
@@ -65,6 +69,8 @@ class Ending:
 
     status: Turn.Status
     reason: Reason
+    # In which form it was answered; "" if it was not.
+    replied_as: str = ""
 
 
 class Typing:
@@ -74,9 +80,11 @@ class Typing:
     """
 
     def __init__(self, turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
+        situation = situation_of(turn.conversation)
         self._number = turn.conversation.chatwoot_conversation_id
         self._client = client
-        self._wanted = bot.reply_as == ReplyAs.MESSAGE
+        # Who gets a note, or has a human, is not waiting for the bot.
+        self._wanted = replies_as(bot, situation, kind=turn.kind) == ReplyAs.MESSAGE
         self.is_shown = False
 
     def show(self) -> None:
@@ -137,6 +145,7 @@ def run(turn_id: int) -> Result:
                 lease=lease,
                 status=ending.status,
                 reason=ending.reason,
+                replied_as=ending.replied_as,
                 about=former_runs.answered(turn, events) if is_answered else events,
             )
             result = Result(
@@ -228,8 +237,9 @@ def _work(attempt: Attempt) -> Ending:
     if not client.can_act:
         raise AccountRefused
     # 1. An earlier attempt may have posted the answer and died before it said so.
-    if _is_answered(turn, client=client):
-        return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
+    posted_as = _posted_as(turn, client=client)
+    if posted_as is not None:
+        return _answered(attempt, replied_as=posted_as)
     if not turn.handover_reason:
         _check_worth(attempt)
     # 2. Is it still ours to answer?
@@ -257,16 +267,37 @@ def _work(attempt: Attempt) -> Ending:
         raise NoAnswer(missing)
     _claim_post(attempt)
     # 5. Post.
+    replied_as = replies_as(bot, look.situation, kind=turn.kind)
     posting.post_once(
         turn,
         part=OutgoingMessage.Part.ANSWER,
         content=answered.answer,
-        private=bot.reply_as == ReplyAs.PRIVATE_NOTE,
+        private=replied_as == ReplyAs.PRIVATE_NOTE,
         client=client,
     )
     if bot.account.health in (Health.UNKNOWN, Health.FAILING):
         ChatwootAccount.objects.filter(pk=bot.account.pk).usable().mark_ok()
-    return Ending(Turn.Status.ANSWERED, Reason.ANSWERED)
+    return _answered(attempt, replied_as=replied_as, status=look.status)
+
+
+def _answered(attempt: Attempt, *, replied_as: ReplyAs, status: str = "") -> Ending:
+    """End a turn whose answer is posted; a note brings the customer to the humans.
+
+    Only the bot sees a pending conversation. Where it wrote a note there because the
+    customer wants a human, or on a trial run, the humans have to answer.
+    """
+    turn, bot = attempt.turn, attempt.bot
+    if replied_as == ReplyAs.MESSAGE:
+        return Ending(Turn.Status.ANSWERED, Reason.ANSWERED, replied_as)
+    is_answer = turn.kind == Turn.Kind.ANSWER
+    if is_answer and hides_from_humans(
+        status=status or situation_of(turn.conversation).status, bot=bot
+    ):
+        attempt.client.toggle_status(
+            turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
+        )
+    reason = Reason.ANSWERED if is_answer and not leads(bot) else Reason.SUGGESTED
+    return Ending(Turn.Status.ANSWERED, reason, replied_as)
 
 
 def _check_worth(attempt: Attempt) -> None:
@@ -305,7 +336,8 @@ def _has_answer(attempt: Attempt, *, app: DifyApp) -> bool:
 def _not_answered(attempt: Attempt, *, reason: Reason, status: str) -> Ending:
     """End the turn; what only the bot can see is for the humans if it is silenced."""
     is_silenced = reason in SILENCED | {Reason.BOT_DISABLED, Reason.NO_BOT_FOR_INBOX}
-    if is_silenced and hides_from_humans(status=status, bot=attempt.bot):
+    is_answer = attempt.turn.kind == Turn.Kind.ANSWER
+    if is_answer and is_silenced and hides_from_humans(status=status, bot=attempt.bot):
         raise NoAnswer(reason)
     return Ending(Turn.Status.SKIPPED, reason)
 
@@ -318,7 +350,7 @@ def _ended_by_flow(attempt: Attempt, *, look: Look) -> Ending:
     without an answer. Paused where only the bot sees it, it has yet to be opened.
     """
     if look.flow_spoke:
-        return Ending(Turn.Status.ANSWERED, Reason.ANSWERED_BY_FLOW)
+        return Ending(Turn.Status.ANSWERED, Reason.ANSWERED_BY_FLOW, ReplyAs.MESSAGE)
     if hides_from_humans(status=look.status, bot=attempt.bot):
         raise NoAnswer(Reason.HANDED_OVER_BY_FLOW)
     is_closed = look.status in CLOSED
@@ -374,14 +406,19 @@ def _claim_post(attempt: Attempt) -> None:
     raise Interrupted(cause)
 
 
-def _is_answered(turn: Turn, *, client: ChatwootClient) -> bool:
+def _posted_as(turn: Turn, *, client: ChatwootClient) -> ReplyAs | None:
+    """Return in which form the answer was posted already, None if it was not."""
+    part = OutgoingMessage.Part.ANSWER
     try:
-        return posting.is_posted(turn, part=OutgoingMessage.Part.ANSWER, client=client)
+        if not posting.is_posted(turn, part=part, client=client):
+            return None
     except posting.CannotBeKnown:
         # The humans have to look; that is what the handover is for.
         if turn.handover_reason:
-            return False
+            return None
         raise
+    was_note = OutgoingMessage.objects.filter(turn=turn, part=part, private=True)
+    return ReplyAs.PRIVATE_NOTE if was_note.exists() else ReplyAs.MESSAGE
 
 
 def _hand_over(attempt: Attempt, *, look: Look) -> Ending:
@@ -397,6 +434,8 @@ def _hand_over(attempt: Attempt, *, look: Look) -> Ending:
             turn,
             bot=attempt.bot,
             client=attempt.client,
+            speaks=replies_as(attempt.bot, look.situation, kind=turn.kind)
+            == ReplyAs.MESSAGE,
             quietly=not_ours is not None or (left is not None and spoke),
             opens=not is_settled_by_flow(left, status=look.status, spoke=spoke),
         )

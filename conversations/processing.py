@@ -133,7 +133,11 @@ def _follow(
         turn = Turn.objects.running_turn(conversation.pk)
         since = max(newest, turn.despite_message_id if turn else 0)
         reason = why_no_longer(
-            current, turn_message_id=since, bot=bot, marks=_marks(turn)
+            current,
+            turn_message_id=since,
+            bot=bot,
+            marks=_marks(turn),
+            kind=turn.kind if turn else Turn.Kind.ANSWER,
         )
         if reason is not None:
             Turn.objects.interrupt_running(conversation.pk, cause=reason)
@@ -167,25 +171,27 @@ def _take_back(
     human answered is left alone; so is what the bot could only hand over again, and
     what it may have answered although nobody could find that out.
     """
-    in_vain = conversation.turns.filter(
+    turns.drop_drafts(conversation)
+    answers = conversation.turns.filter(kind=Turn.Kind.ANSWER)
+    drafts = conversation.turns.filter(kind=Turn.Kind.DRAFT)
+    in_vain = answers.filter(
         status__in=[Turn.Status.HANDED_OVER, Turn.Status.FAILED],
         last_message_id__gte=conversation.last_customer_message_id,
     )
     if in_vain.count() >= MAX_TAKEN_BACK:
         return None
     open_ends = [Turn.Status.SKIPPED, Turn.Status.HANDED_OVER, Turn.Status.FAILED]
-    answered = conversation.turns.filter(status=Turn.Status.ANSWERED)
+    answered = answers.filter(status=Turn.Status.ANSWERED)
     newest = answered.aggregate(newest=Max("last_message_id"))["newest"] or 0
-    spoke = Turn.objects.filter(
-        conversation=conversation,
+    spoke = answers.filter(
         outgoing_messages__part=OutgoingMessage.Part.ANSWER,
         outgoing_messages__attempted_at__isnull=False,
     )
     rows = (
         WebhookEvent.objects.filter(
             Q(turn=None)
-            | Q(turn__in=conversation.turns.filter(status__in=open_ends))
-            & ~Q(turn__in=spoke),
+            | Q(turn__in=drafts)
+            | Q(turn__in=answers.filter(status__in=open_ends)) & ~Q(turn__in=spoke),
             conversation=conversation,
             name="message_created",
             payload__message_type__in=["incoming", 0],

@@ -13,12 +13,14 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from conversations import mirror, waiting
+from conversations.decisions import kind_of
 from conversations.models import (
     Action,
     Bot,
     Conversation,
     OnNewMessage,
     Reason,
+    ReplyAs,
     Turn,
     WebhookEvent,
 )
@@ -30,6 +32,8 @@ from dify_api.models import DifyApp
 
 # More messages than this are not joined into one answer.
 MAX_JOINED = 20
+# Whose turns messages may join; each of the others is about one event.
+_COLLECTING = (Turn.Kind.ANSWER, Turn.Kind.DRAFT)
 
 
 def add_message(
@@ -39,13 +43,16 @@ def add_message(
     bot: Bot,
     now: datetime,
     handover_reason: str = "",
+    at_least_s: float = 0.0,
 ) -> Turn | None:
     """Let a customer's message join the open turn, or start one.
 
     Returns the turn to run at its `next_attempt_at`, or None if a run is under way: the
     message then waits for the turn after it, or stops the run, as the bot says. With
-    `handover_reason` a new turn owes only the handover.
+    `handover_reason` a new turn owes only the handover. Drafts, what agents ask and
+    answers to customers have turns of their own.
     """
+    kind = kind_of(event.reason)
     # Locked, since a worker's claim does not wait for the conversation's lock.
     turn = (
         Turn.objects.select_for_update(no_key=True)
@@ -54,10 +61,12 @@ def add_message(
         .first()
     )
     if turn is None:
-        pause_s = 0 if handover_reason else bot.debounce_s
+        waits = kind in _COLLECTING and not handover_reason
+        pause_s = max(bot.debounce_s, at_least_s) if waits else 0
         turn = Turn.objects.create(
             conversation=conversation,
             bot=bot,
+            kind=kind,
             last_message_id=event.chatwoot_message_id or 0,
             handover_reason=handover_reason,
             created_at=now,
@@ -65,6 +74,8 @@ def add_message(
         )
         _attach([event], turn=turn)
         return turn
+    if turn.kind != kind or kind not in _COLLECTING:
+        return None
     if turn.handover_reason and not handover_reason:
         return None
     if turn.status == Turn.Status.RUNNING and not handover_reason:
@@ -105,6 +116,20 @@ def _restart_with(event: WebhookEvent, *, turn: Turn, bot: Bot) -> None:
     Turn.objects.filter(pk=turn.pk).update(interrupt=NEW_MESSAGE)
 
 
+def drop_drafts(conversation: Conversation) -> None:
+    """Give up a draft: the bot has the conversation, and answers by itself."""
+    drafts = Turn.objects.filter(conversation=conversation, kind=Turn.Kind.DRAFT)
+    drafts.filter(status=Turn.Status.RUNNING, posting_at=None).update(
+        interrupt=Reason.STATUS_NOT_ALLOWED
+    )
+    drafts.filter(status__in=JOINABLE).update(
+        status=Turn.Status.SKIPPED,
+        reason=Reason.STATUS_NOT_ALLOWED,
+        finished_at=timezone.now(),
+        queued_for=None,
+    )
+
+
 def withdraw(conversation: Conversation, *, message_id: int) -> Turn | None:
     """Take back a message that was deleted, unless its answer was on its way.
 
@@ -142,6 +167,7 @@ def finish(
     status: Turn.Status,
     reason: Reason,
     error: str = "",
+    replied_as: str = "",
     about: Iterable[WebhookEvent],
 ) -> Turn | None:
     """End a run's turn for good and return the turn that follows it, if any.
@@ -160,15 +186,17 @@ def finish(
             status=status,
             reason=reason,
             error=error,
+            replied_as=replied_as,
             finished_at=timezone.now(),
             lease=None,
             lease_expires_at=None,
         )
         if not ended:
             return None
-        if status == Turn.Status.ANSWERED:
+        if status == Turn.Status.ANSWERED and replied_as == ReplyAs.MESSAGE:
+            # A private note is no answer: the customer does not see it.
             up_to = max(numbers, default=turn.last_message_id)
-            waiting.answered(conversation, bot=turn.bot, up_to=up_to)
+            waiting.answered(conversation, up_to=up_to)
         joined = turn.events.exclude(pk__in=[event.pk for event in about])
         return start_waiting(conversation, and_also=joined)
     return None
@@ -219,7 +247,9 @@ def start_waiting(
     events = WebhookEvent.objects.waiting_for_turn(conversation.pk)
     if and_also is not None:
         events = events.union(and_also)
-    waiting = sorted(events, key=lambda event: event.chatwoot_message_id or 0)
+    waiting = _of_one_kind(
+        sorted(events, key=lambda event: event.chatwoot_message_id or 0)
+    )
     if not waiting:
         return None
     if Turn.objects.unfinished().filter(conversation=conversation).exists():
@@ -231,11 +261,20 @@ def start_waiting(
     turn = Turn.objects.create(
         conversation=conversation,
         bot=bot,
+        kind=kind_of(newest.reason),
         last_message_id=0,
         handover_reason=newest.reason if hands_over else "",
     )
     _attach(waiting, turn=turn)
     return turn
+
+
+def _of_one_kind(events: list[WebhookEvent]) -> list[WebhookEvent]:
+    """Return those that one turn is made for; customers come before agents."""
+    kinds = {kind_of(event.reason) for event in events}
+    kind = next((kind for kind in Turn.Kind if kind in kinds), None)
+    same = [event for event in events if kind_of(event.reason) == kind]
+    return same if kind in _COLLECTING else same[:1]
 
 
 def _attach(events: list[WebhookEvent], *, turn: Turn) -> None:

@@ -21,7 +21,6 @@ from conversations.models import (
     Conversation,
     ConversationStatus,
     Reason,
-    ReplyAs,
     WebhookEvent,
 )
 from conversations.models.event import OWED
@@ -122,14 +121,9 @@ def begin(conversation: Conversation, *, at: datetime) -> None:
         _keep(conversation, since=at)
 
 
-def answered(conversation: Conversation, *, bot: Bot | None, up_to: int) -> None:
-    """Note that the bot has answered the messages up to this one.
-
-    A private note is no answer: the customer does not see it.
-    """
+def answered(conversation: Conversation, *, up_to: int) -> None:
+    """Note that the customer got an answer to the messages up to this one."""
     if conversation.waiting_since is None:
-        return
-    if bot is not None and bot.reply_as != ReplyAs.MESSAGE:
         return
     if conversation.last_customer_message_id <= up_to:
         _keep(conversation, since=None)

@@ -196,6 +196,15 @@ class DifyApp(WithHealth):
         editable=False,
         help_text=_("When kind and inputs were last read from Dify."),
     )
+    server_version = models.CharField(
+        _("Dify version"),
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("As the server says with its answers."),
+    )
     # Fingerprints of what `manage.py bootstrap` wrote: what an operator has changed
     # since then differs, and is left alone.
     bootstrapped = models.JSONField(default=dict, blank=True, editable=False)

@@ -43,6 +43,18 @@ class Inbox(models.Model):
     chatwoot_inbox_id = models.PositiveBigIntegerField(_("number in Chatwoot"))
     name = models.CharField(_("name"), max_length=255, blank=True)
     channel = models.CharField(_("channel"), max_length=100, blank=True)
+    # Business hours, as Chatwoot has them (reference/chatwoot.md section 5.6): seven
+    # {day_of_week, closed_all_day, open_all_day, open_hour, open_minutes, close_hour,
+    # close_minutes}, Sunday is 0.
+    working_hours_enabled = models.BooleanField(
+        _("has business hours"), default=False, db_default=False
+    )
+    working_hours = models.JSONField(
+        _("business hours"), default=list, db_default=[], blank=True
+    )
+    timezone = models.CharField(
+        _("time zone"), max_length=100, blank=True, default="", db_default=""
+    )
 
     objects = InboxQuerySet.as_manager()
 

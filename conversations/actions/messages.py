@@ -26,7 +26,8 @@ from conversations.actions.noting import Marks, noted
 from conversations.actions.outcome import NotDone, Outcome, not_set
 from conversations.actions.rich import Rich
 from conversations.actions.target import Target
-from conversations.models import ReplyAs, WebhookEvent
+from conversations.decisions import replies_as, situation_of
+from conversations.models import ReplyAs, Turn, WebhookEvent
 from dify_api.arguments import as_bool, as_int, as_text, is_not_set
 
 FIELD = "message"
@@ -115,7 +116,15 @@ def _sent(
 
 
 def _only_writes_notes(target: Target) -> bool:
-    return target.bot is not None and target.bot.reply_as == ReplyAs.PRIVATE_NOTE
+    """Tell whether what the bot says here is for the agents, by the mirror."""
+    bot, conversation, turn = target.bot, target.conversation, target.turn
+    if bot is None:
+        return False
+    if conversation is None:
+        return bot.reply_as == ReplyAs.PRIVATE_NOTE
+    kind = turn.kind if turn else Turn.Kind.ANSWER
+    situation = situation_of(conversation)
+    return replies_as(bot, situation, kind=kind) == ReplyAs.PRIVATE_NOTE
 
 
 def check_length(content: str) -> None:

@@ -13,6 +13,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chatwoot_api.models import ChatwootAccount, Inbox
+from conversations.models.bot_settings import (
+    ChoiceSettings,
+    ContentSettings,
+    CopilotSettings,
+    LimitSettings,
+    OccasionSettings,
+    ProviderSettings,
+)
 from conversations.models.conversation import Conversation, ConversationStatus
 from dify_api.models import DifyApp
 
@@ -22,6 +30,7 @@ class ReplyAs(models.TextChoices):
 
     MESSAGE = "message", _("message to the customer")
     PRIVATE_NOTE = "private_note", _("private note for the agents")
+    BY_SUPPORT_MODE = "by_support_mode", _("as the customer chose: bot or human")
 
 
 class OnNewMessage(models.TextChoices):
@@ -108,7 +117,15 @@ class BotQuerySet(models.QuerySet["Bot"]):
         return candidates.first()
 
 
-class Bot(models.Model):
+class Bot(
+    ProviderSettings,
+    ChoiceSettings,
+    CopilotSettings,
+    ContentSettings,
+    OccasionSettings,
+    LimitSettings,
+    models.Model,
+):
     """Joins inboxes of one Chatwoot account to a Dify app; edited in the admin."""
 
     name = models.CharField(_("name"), max_length=100)
@@ -319,6 +336,13 @@ class Bot(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def statuses(self) -> frozenset[str]:
+        """Return in which it may speak; on a trial run, in all where customers wait."""
+        if self.shadow:
+            return frozenset({ConversationStatus.PENDING, ConversationStatus.OPEN})
+        return frozenset(self.speak_in_statuses)
 
     def rivals(self) -> list[Bot]:
         """Return other enabled bots that claim an inbox in just the same way.

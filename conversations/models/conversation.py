@@ -62,6 +62,9 @@ class Conversation(models.Model):
     contact_custom_attributes = models.JSONField(
         _("contact's attributes"), default=dict, blank=True
     )
+    contact_additional_attributes = models.JSONField(
+        _("contact's additional attributes"), default=dict, db_default={}, blank=True
+    )
     assignee_kind = models.CharField(_("assignee is a"), max_length=20, blank=True)
     chatwoot_assignee_id = models.PositiveBigIntegerField(
         _("assignee's number"), null=True, blank=True

@@ -27,6 +27,7 @@ class DifyConversation(models.Model):
         BY_OPERATOR = "by_operator", _("an operator deleted it")
         RENEWED = "renewed", _("an operator had the bot begin anew")
         UNUSED = "unused", _("it was not used any more")
+        RESET = "reset", _("the customer began anew")
 
     # None once the bridge itself has forgotten the conversation; the row stays until
     # Dify has, too.
@@ -49,6 +50,8 @@ class DifyConversation(models.Model):
     # Kept with the conversation: a merged contact gets another number in Chatwoot,
     # and under another user Dify would not know the conversation.
     dify_user = models.CharField(_("user in Dify"), max_length=255)
+    # The inputs that Dify was last told; before 1.0 it keeps those of the first turn.
+    told_inputs = models.JSONField(default=dict, db_default={}, blank=True)
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     last_used_at = models.DateTimeField(_("last used"), default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)

@@ -20,11 +20,16 @@ class OutgoingMessage(models.Model):
     """
 
     class Part(models.TextChoices):
-        """What the message is for; each part is posted once per turn."""
+        """What the message is for; each part is posted once per turn and number."""
 
         ANSWER = "answer", _("answer")
         FAILURE_TEXT = "failure_text", _("text to the customer on failure")
         FAILURE_NOTE = "failure_note", _("note to the agents on failure")
+        GREETING = "greeting", _("greeting")
+        CHOICES = "choices", _("choices for the customer")
+        TRANSCRIPT = "transcript", _("what was understood of a voice message")
+        FORM = "form", _("a flow's form")
+        FORM_REMINDER = "form_reminder", _("reminder about a flow's form")
 
     turn = models.ForeignKey(
         Turn,
@@ -33,8 +38,14 @@ class OutgoingMessage(models.Model):
         verbose_name=_("turn"),
     )
     part = models.CharField(_("part"), max_length=20, choices=Part)
+    # The messages of a split answer are counted from 0.
+    number = models.PositiveSmallIntegerField(_("number"), default=0, db_default=0)
     mark = models.UUIDField(_("mark"), default=uuid4, unique=True, editable=False)
     content = models.TextField(_("content"))
+    # {"content_type", "items"} of a rich message, {"files": [names]} of one with files.
+    rich = models.JSONField(
+        _("besides the text"), default=dict, db_default={}, blank=True
+    )
     private = models.BooleanField(_("private note"), default=False)
     chatwoot_message_id = models.PositiveBigIntegerField(
         _("message in Chatwoot"), null=True, blank=True
@@ -49,7 +60,7 @@ class OutgoingMessage(models.Model):
         verbose_name_plural = _("outgoing messages")
         constraints = [
             models.UniqueConstraint(
-                fields=["turn", "part"], name="outgoingmessage_once"
+                fields=["turn", "part", "number"], name="outgoingmessage_once_each"
             )
         ]
         indexes = [

@@ -19,6 +19,12 @@ class Reason(models.TextChoices):
 
     # An event that is answered.
     CUSTOMER_MESSAGE = "customer_message", _("a customer's message")
+    CUSTOMER_CHOICE = "customer_choice", _("a customer's choice or form")
+    DRAFT_WANTED = "draft_wanted", _("a human has it; the bot drafts an answer")
+    AGENT_ASKED = "agent_asked", _("an agent asked the bot")
+    RESET = "reset", _("the customer began anew")
+    GREETING = "greeting", _("the conversation begins")
+    FORM_ANSWERED = "form_answered", _("an answer to a flow's form")
     # Events that are no message: they only update what we know of the conversation.
     CONVERSATION_EVENT = "conversation_event", _("only news about the conversation")
     TYPING = "typing", _("somebody is typing")
@@ -37,10 +43,13 @@ class Reason(models.TextChoices):
     WIDGET_MESSAGE = "widget_message", _("the widget's own message")
     ACTIVITY = "activity", _("an activity line")
     DUPLICATE_MESSAGE = "duplicate_message", _("this message arrived before")
+    FORM_DATA = "form_data", _("only what was entered into the chat's form")
+    FEEDBACK = "feedback", _("feedback on an answer")
     # Customers' messages that are not answered.
     NO_BOT_FOR_INBOX = "no_bot_for_inbox", _("no bot answers this inbox")
     BOT_DISABLED = "bot_disabled", _("the bot is switched off")
     BOT_HAS_NO_APP = "bot_has_no_app", _("the bot has no Dify app")
+    NO_CREDENTIALS = "no_credentials", _("Chatwoot's token is missing here")
     CONTACT_BLOCKED = "contact_blocked", _("the contact is blocked")
     STATUS_NOT_ALLOWED = (
         "status_not_allowed",
@@ -52,6 +61,9 @@ class Reason(models.TextChoices):
     MESSAGE_DELETED = "message_deleted", _("the message was deleted")
     EMPTY_MESSAGE = "empty_message", _("nothing in the message to answer")
     TOO_OLD = "too_old", _("the message was too old to answer")
+    NOT_FOR_CONTACT = "not_for_contact", _("the bot's rules leave it to the humans")
+    OUTSIDE_HOURS = "outside_hours", _("outside business hours")
+    CEILING_REACHED = "ceiling_reached", _("a ceiling of the bot is reached")
     # How a turn ended.
     TOOK_TOO_LONG = "took_too_long", _("there was no answer in time")
     ERASED = "erased", _("the contact was erased")
@@ -61,6 +73,11 @@ class Reason(models.TextChoices):
         "handed_over_by_flow",
         _("the flow itself gave it to the humans"),
     )
+    SUGGESTED = "suggested", _("suggested to the agents")
+    NOTHING_TO_SAY = "nothing_to_say", _("the provider had nothing to say")
+    ASKED_FOR_FORM = "asked_for_form", _("the flow's form was asked for")
+    FORM_UNANSWERED = "form_unanswered", _("nobody answered the flow's form in time")
+    PROVIDER_FAILED = "provider_failed", _("the reply provider could not answer")
     CONVERSATION_GONE = "conversation_gone", _("the conversation was deleted")
     EMPTY_ANSWER = "empty_answer", _("Dify gave an empty answer")
     DIFY_PAUSED = "dify_paused", _("the flow waits for a human's input")

@@ -34,6 +34,10 @@ class PipelineRun(models.Model):
         related_name="runs",
         verbose_name=_("Dify app"),
     )
+    # Who was asked, if no Dify app: a name of `conversations.providers`.
+    provider = models.CharField(
+        _("provider"), max_length=50, blank=True, default="", db_default=""
+    )
     status = models.CharField(
         _("state"), max_length=20, choices=Status, default=Status.RUNNING
     )
@@ -56,6 +60,16 @@ class PipelineRun(models.Model):
         help_text=_("answered, stopped or paused, as Dify said."),
     )
     answer = models.TextField(_("answer"), blank=True)
+    # Of the answer: [{"url", "kind", "filename", "mime_type", "size"}], and the
+    # questions that Dify suggests next.
+    files = models.JSONField(_("files"), default=list, db_default=[], blank=True)
+    suggestions = models.JSONField(
+        _("suggested questions"), default=list, db_default=[], blank=True
+    )
+    # What was sent along: Dify's `files[]`.
+    sent_files = models.JSONField(
+        _("files sent"), default=list, db_default=[], blank=True
+    )
     thinking = models.TextField(_("thinking"), blank=True)
     notes = models.JSONField(_("notes"), default=list, blank=True)
     error_code = models.CharField(_("error code"), max_length=60, blank=True)

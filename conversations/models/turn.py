@@ -167,6 +167,38 @@ class Turn(models.Model):
         HANDED_OVER = "handed_over", _("handed to a human")
         FAILED = "failed", _("failed, needs a person")
 
+    class Kind(models.TextChoices):
+        """What is owed, and to whom."""
+
+        ANSWER = "answer", _("answer to the customer")
+        DRAFT = "draft", _("draft for the agents")
+        HELP = "help", _("answer to an agent's note")
+        GREETING = "greeting", _("greeting")
+
+    kind = models.CharField(
+        _("kind"),
+        max_length=20,
+        choices=Kind,
+        default=Kind.ANSWER,
+        db_default=Kind.ANSWER,
+    )
+    # In which form it was answered, once that is known: a `ReplyAs`.
+    replied_as = models.CharField(
+        _("answered as"), max_length=20, blank=True, default="", db_default=""
+    )
+    # The form whose answer this turn brings to its paused run.
+    flow_form = models.ForeignKey(
+        "conversations.FlowForm",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="resuming_turns",
+        db_index=False,
+        verbose_name=_("answers the form"),
+    )
+    # What became of the customer's files, by the attachment's number:
+    # {"7": {"upload_file_id": "…", "kind": "image", "text": "…", "problem": "…"}}.
+    files = models.JSONField(default=dict, db_default={}, blank=True, editable=False)
     conversation = models.ForeignKey(
         Conversation,
         on_delete=models.CASCADE,
@@ -263,6 +295,12 @@ class Turn(models.Model):
                 fields=["queued_for", "id"],
                 condition=Q(queued_for__isnull=False),
                 name="turn_queued",
+            ),
+            # When a form is deleted: few turns bring the answer to one.
+            models.Index(
+                fields=["flow_form"],
+                condition=Q(flow_form__isnull=False),
+                name="turn_flow_form",
             ),
             # The overview: the last 24 hours.
             models.Index(fields=["-created_at"], name="turn_time"),

@@ -98,6 +98,8 @@ def answered_by(event: WebhookEvent) -> Turn | None:
 
 def has_spoken(turn: Turn) -> bool:
     """Tell whether the customer got, or may have got, an answer in this turn."""
+    if turn.kind in (Turn.Kind.DRAFT, Turn.Kind.HELP):
+        return False
     if turn.status == Turn.Status.ANSWERED or turn.by_flow.get("spoke"):
         return True
     posts = OutgoingMessage.objects.filter(turn=turn, attempted_at__isnull=False)

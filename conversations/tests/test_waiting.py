@@ -237,12 +237,23 @@ def hear(bot: Bot, sample: JsonObject, **changes: Any) -> Conversation:
     return Conversation.objects.get()
 
 
-def finish(turn: Turn, *, status: Turn.Status, reason: Reason) -> Conversation:
+def finish(
+    turn: Turn,
+    *,
+    status: Turn.Status,
+    reason: Reason,
+    replied_as: str = ReplyAs.MESSAGE,
+) -> Conversation:
     lease = Turn.objects.claim(turn.pk, now=timezone.now())
     assert lease is not None
     turn.refresh_from_db()
     turns.finish(
-        turn, lease=lease, status=status, reason=reason, about=turn.events.all()
+        turn,
+        lease=lease,
+        status=status,
+        reason=reason,
+        replied_as=replied_as,
+        about=turn.events.all(),
     )
     return Conversation.objects.get()
 
@@ -283,11 +294,13 @@ def test_only_an_answer_of_the_bot_ends_it(
 
 @pytest.mark.django_db
 def test_a_private_note_of_the_bot_is_no_answer(bot: Bot, incoming: JsonObject) -> None:
-    Bot.objects.update(reply_as=ReplyAs.PRIVATE_NOTE)
     hear(bot, incoming)
 
     over = finish(
-        Turn.objects.get(), status=Turn.Status.ANSWERED, reason=Reason.ANSWERED
+        Turn.objects.get(),
+        status=Turn.Status.ANSWERED,
+        reason=Reason.SUGGESTED,
+        replied_as=ReplyAs.PRIVATE_NOTE,
     )
 
     assert over.waiting_since is not None
@@ -309,6 +322,7 @@ def test_a_message_that_came_during_the_answer_waits_since_it_came(
         lease=lease,
         status=Turn.Status.ANSWERED,
         reason=Reason.ANSWERED,
+        replied_as=ReplyAs.MESSAGE,
         about=turn.events.all(),
     )
 
