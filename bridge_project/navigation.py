@@ -57,7 +57,9 @@ SIDEBAR: list[dict[str, Any]] = [
             _page(_("Events"), "inbox", "conversations.webhookevent"),
             _page(_("Turns"), "contact_support", "conversations.turn"),
             _page(_("Conversations"), "forum", "conversations.conversation"),
+            _page(_("Drafts"), "edit_note", "conversations.draft"),
             _page(_("Callbacks"), "call_received", "conversations.callback"),
+            _page(_("Forms of flows"), "fact_check", "conversations.flowform"),
             _page(_("Jobs"), "checklist", "conversations.job"),
         ],
     },
@@ -68,6 +70,11 @@ SIDEBAR: list[dict[str, Any]] = [
             _page(_("Chatwoot accounts"), "hub", "chatwoot_api.chatwootaccount"),
             _page(_("Inboxes"), "move_to_inbox", "chatwoot_api.inbox"),
             _page(_("Dify apps"), "psychology", "dify_api.difyapp"),
+            _page(
+                _("OpenAI-compatible servers"),
+                "memory_alt",
+                "conversations.openaiserver",
+            ),
             _view(
                 _("Teams, labels, attributes"),
                 "rule_settings",

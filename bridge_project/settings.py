@@ -18,6 +18,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from bridge_project.navigation import SIDEBAR
+from conversations.embedding import BEAT_SCHEDULE, BROKER_TRANSPORT_OPTIONS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -149,20 +150,7 @@ DATABASES: dict[str, dict[str, Any]] = {"default": _database()}
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 CELERY_BROKER_URL = REDIS_URL
-# A task that waits or runs longer than this is delivered a second time. The longest
-# run that a DifyApp allows is 1800 s; a check guards the distance.
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 7200,
-    # The webhook must answer within 5 s while Redis is away: one short try (kombu's
-    # own default takes 6 s), then the sweep does the work.
-    "socket_connect_timeout": 1.0,
-    "socket_timeout": 2.0,
-    "max_retries": 1,
-    "interval_start": 0,
-    "interval_step": 0,
-    "interval_max": 0,
-    "connect_retries_timeout": 1.0,
-}
+CELERY_BROKER_TRANSPORT_OPTIONS = BROKER_TRANSPORT_OPTIONS
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_ACKS_LATE = True
@@ -178,29 +166,7 @@ CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = 7 * 24 * 3600
 CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = True
 
-
-def _periodic(name: str, *, every_s: float) -> dict[str, Any]:
-    """Those that queued up while no worker was there are too many."""
-    return {
-        "task": f"conversations.housekeeping.{name}",
-        "schedule": every_s,
-        "options": {"expires": every_s},
-    }
-
-
-# What must never wait for beat or Redis is not here: each worker sweeps by itself.
-CELERY_BEAT_SCHEDULE = {
-    "probe_services": _periodic("probe_services", every_s=30.0),
-    "carry_on_erasures": _periodic("carry_on_erasures", every_s=30.0),
-    "delete_in_dify": _periodic("delete_in_dify", every_s=60.0),
-    "end_idle": _periodic("end_idle", every_s=300.0),
-    "look_for_gone": _periodic("look_for_gone", every_s=600.0),
-    "prune": _periodic("prune", every_s=3600.0),
-    "pull_mirrors": _periodic("pull_mirrors", every_s=3600.0),
-    "note_beat": _periodic("note_beat", every_s=30.0),
-    "roll_up_figures": _periodic("roll_up_figures", every_s=300.0),
-    "look_for_trouble": _periodic("look_for_trouble", every_s=60.0),
-}
+CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
 
 # --- Alerts by e-mail -----------------------------------------------------------
 
@@ -217,6 +183,13 @@ AUDITLOG_INCLUDE_ALL_MODELS = False
 # Who did it is enough; addresses of people are not kept.
 AUDITLOG_DISABLE_REMOTE_ADDR = True
 AUDITLOG_STORE_JSON_CHANGES = True
+
+# --- Other AI than Dify -----------------------------------------------------------
+
+# name=dotted.path.of.a.function, separated by commas; docs/providers.md.
+REPLY_PROVIDERS = env.dict("REPLY_PROVIDERS", default={})
+# How long such a function may take.
+REPLY_PROVIDER_TIMEOUT_S = env.float("REPLY_PROVIDER_TIMEOUT_S", default=120.0)
 
 # --- The API that Dify flows call -----------------------------------------------
 

@@ -92,6 +92,11 @@ class ChatwootApi(JsonApi):
         self._root = f"/api/v1/accounts/{account.account_id}"
 
     @property
+    def has_token(self) -> bool:
+        """Tell whether there is any token, refused or not."""
+        return any(self._tokens.values())
+
+    @property
     def can_read_messages(self) -> bool:
         """Tell whether there is a token that may list messages."""
         return bool(self._tokens["admin"]) and "admin" not in self._refused_at

@@ -10,6 +10,7 @@ class ChatwootApiConfig(AppConfig):
     """Accounts, inboxes, webhooks and the client."""
 
     name = "chatwoot_api"
+    default_auto_field = "django.db.models.BigAutoField"
     verbose_name = _("Chatwoot")
 
     def ready(self) -> None:

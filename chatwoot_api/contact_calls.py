@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.api import SHORT_TIMEOUT_S, ChatwootApi
-from chatwoot_api.lenient import object_at
+from chatwoot_api.lenient import id_at, list_at, object_at, text_at
 from chatwoot_api.payloads import Contact, read_contact
 
 # A search finds what contains the text, 15 a page; an exact match is among the first.
@@ -21,6 +21,22 @@ class ContactCalls(ChatwootApi):
         path = f"{self._root}/contacts/{contact_id}"
         reply = self._ask(("admin",), "GET", path, timeout_s=SHORT_TIMEOUT_S)
         return self._contact("GET", path, reply)
+
+    def source_id_of(self, contact_id: int, *, inbox_id: int) -> str:
+        """Return by what an inbox knows a visitor; "" unless there is exactly one.
+
+        It opens the visitor's conversations, so it is neither stored nor logged.
+        """
+        path = f"{self._root}/contacts/{contact_id}"
+        reply = self._ask(("admin",), "GET", path, timeout_s=SHORT_TIMEOUT_S)
+        data = object_at(reply, "payload") if isinstance(reply, dict) else {}
+        known = [
+            text_at(row, "source_id")
+            for row in list_at(data, "contact_inboxes")
+            if isinstance(row, dict)
+            and id_at(object_at(row, "inbox"), "id") == inbox_id
+        ]
+        return known[0] if len(known) == 1 else ""
 
     def find_contact(
         self, *, identifier: str = "", email: str = "", phone_number: str = ""

@@ -79,10 +79,38 @@ class ConversationCalls(MessageCalls):
             content = message.get("content")
             text = fit_to_post(content) if isinstance(content, str) else content
             body["message"] = {**message, "content": text}
+        number = id_at(self._created(body), "id")
+        if number is None:
+            raise self._open_outcome(f"{self._root}/conversations", status=None)
+        return number
+
+    def begin_conversation(
+        self, *, inbox_id: int, contact_id: int, source_id: str, status: str
+    ) -> Conversation:
+        """Start an empty conversation with a visitor and return it.
+
+        `source_id` is the visitor's in the inbox; Chatwoot would make another one, and
+        the visitor's own browser would not see the conversation. In an inbox of a bot
+        it is pending whatever `status` says.
+        """
+        body: JsonObject = {
+            "inbox_id": inbox_id,
+            "contact_id": contact_id,
+            "source_id": source_id,
+            "status": status,
+        }
+        try:
+            return parse_conversation(self._created(body))
+        except MalformedPayload as err:
+            path = f"{self._root}/conversations"
+            raise self._open_outcome(path, status=None) from err
+
+    def _created(self, body: JsonObject) -> JsonObject:
+        """Start a conversation and return what Chatwoot says of it."""
         path = f"{self._root}/conversations"
         try:
             reply = self._ask(
-                ("bot", "admin") if message is None else ("bot",),
+                ("bot",) if "message" in body else ("bot", "admin"),
                 "POST",
                 path,
                 json=body,
@@ -93,10 +121,7 @@ class ConversationCalls(MessageCalls):
             if err.status != HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             raise self._open_outcome(path, status=err.status) from err
-        number = id_at(reply, "id") if isinstance(reply, dict) else None
-        if number is None:
-            raise self._open_outcome(path, status=None)
-        return number
+        return reply if isinstance(reply, dict) else {}
 
     def toggle_status(
         self, conversation_id: int, *, status: str, snoozed_until: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import isfinite
 
 from bridge_project.lib.types import JsonObject, JsonValue
 
@@ -52,3 +53,15 @@ def moment(value: JsonValue) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return read if 1971 <= read.year <= 2200 else None
+
+
+def number_at(data: JsonObject, key: str) -> float | None:
+    """Return a finite number, also one written as text; None if there is none."""
+    value = data.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None

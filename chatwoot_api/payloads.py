@@ -8,14 +8,21 @@ type counts as not there: refusing a webhook makes Chatwoot throw the bot out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
 from bridge_project.lib.errors import MalformedPayload
 from bridge_project.lib.types import JsonObject, JsonValue
-from chatwoot_api.lenient import id_at, list_at, moment, object_at, text_at
+from chatwoot_api.lenient import (
+    id_at,
+    list_at,
+    moment,
+    number_at,
+    object_at,
+    text_at,
+)
 from chatwoot_api.text import plain_text
 
 MESSAGE_EVENTS = frozenset({"message_created", "message_updated"})
@@ -105,6 +112,12 @@ class Attachment:
     data_url: str = ""
     file_size: int = 0
     title: str = ""
+    # What Chatwoot itself has understood of a sound.
+    transcribed_text: str = ""
+    # Of a place, and of a contact card: what the channel says of the person.
+    latitude: float | None = None
+    longitude: float | None = None
+    meta: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +131,8 @@ class Message:
     private: bool = False
     source_id: str = ""
     created_at: datetime | None = None
+    # When it last changed, where Chatwoot says so: the body of an event does not.
+    updated_at: datetime | None = None
     sender: Sender = Sender(kind="nobody")
     content_attributes: JsonObject = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
@@ -133,6 +148,11 @@ class Message:
         """Our id of the message if we posted it, else ""."""
         mark = self.content_attributes.get(MARK_KEY)
         return mark if isinstance(mark, str) else self.source_id
+
+    @property
+    def in_reply_to(self) -> int | None:
+        """Return the number of the message that this one answers."""
+        return id_at(self.content_attributes, "in_reply_to")
 
     @property
     def is_from_automation(self) -> bool:
@@ -160,7 +180,22 @@ class Conversation:
     contact: Contact | None = None
     assignee: Assignee | None = None
     team: Team | None = None
+    created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidgetOpening:
+    """A visitor opened the widget. `current` is the conversation that they have.
+
+    The visitor's `source_id` is a secret, and not stored with the event.
+    """
+
+    contact_inbox_id: int
+    contact: Contact | None = None
+    current: Conversation | None = None
+    # Whether anything has been said in the current conversation.
+    has_messages: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +211,7 @@ class ChatwootEvent:
     inbox_name: str = ""
     conversation: Conversation | None = None
     message: Message | None = None
+    widget: WidgetOpening | None = None
 
 
 def parse_event(payload: JsonValue) -> ChatwootEvent:
@@ -200,6 +236,21 @@ def parse_event(payload: JsonValue) -> ChatwootEvent:
         account_id=id_at(object_at(payload, "account"), "id"),
         inbox_id=id_at(object_at(payload, "inbox"), "id"),
         inbox_name=_inbox_name(payload),
+        widget=_widget(payload) if name == "webwidget_triggered" else None,
+    )
+
+
+def _widget(payload: JsonObject) -> WidgetOpening | None:
+    """Its `id` is the contact inbox: the visitor, in this inbox."""
+    contact_inbox_id = id_at(payload, "id")
+    if contact_inbox_id is None:
+        return None
+    current = object_at(payload, "current_conversation")
+    return WidgetOpening(
+        contact_inbox_id=contact_inbox_id,
+        contact=read_contact(object_at(payload, "contact")),
+        current=parse_conversation(current) if id_at(current, "id") else None,
+        has_messages=bool(list_at(current, "messages")),
     )
 
 
@@ -226,6 +277,7 @@ def parse_conversation(data: JsonObject) -> Conversation:
         contact=read_contact(object_at(meta, "sender")),
         assignee=_assignee(meta),
         team=_team(object_at(meta, "team")),
+        created_at=moment(data.get("created_at")),
         updated_at=moment(data.get("updated_at")),
     )
 
@@ -248,6 +300,7 @@ def parse_message(data: JsonObject) -> Message:
         private=data.get("private") is True,
         source_id=text_at(data, "source_id"),
         created_at=moment(data.get("created_at")),
+        updated_at=moment(data.get("updated_at")),
         sender=_sender(data, message_type=message_type),
         content_attributes=object_at(data, "content_attributes"),
         attachments=tuple(_attachment(x) for x in attachments if isinstance(x, dict)),
@@ -278,8 +331,19 @@ def _message_event(name: str, payload: JsonObject) -> ChatwootEvent:
         inbox_id=event.inbox_id,
         inbox_name=event.inbox_name,
         conversation=event.conversation,
-        message=parse_message(payload) if _message_type(payload) else None,
+        message=_message_of(payload) if _message_type(payload) else None,
     )
+
+
+def _message_of(payload: JsonObject) -> Message:
+    """The time of a change stands only in the conversation's newest message."""
+    message = parse_message(payload)
+    if message.updated_at is not None:
+        return message
+    for newest in list_at(object_at(payload, "conversation"), "messages"):
+        if isinstance(newest, dict) and id_at(newest, "id") == message.id:
+            return replace(message, updated_at=moment(newest.get("updated_at")))
+    return message
 
 
 def _conversation_event(
@@ -372,4 +436,8 @@ def _attachment(data: JsonObject) -> Attachment:
         data_url=text_at(data, "data_url"),
         file_size=id_at(data, "file_size") or 0,
         title=text_at(data, "fallback_title"),
+        transcribed_text=text_at(data, "transcribed_text"),
+        latitude=number_at(data, "coordinates_lat"),
+        longitude=number_at(data, "coordinates_long"),
+        meta=object_at(data, "meta"),
     )

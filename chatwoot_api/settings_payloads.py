@@ -24,6 +24,14 @@ DISPLAY_TYPES = (
     "list",
     "checkbox",
 )
+_DAY_NUMBERS = (
+    "day_of_week",
+    "open_hour",
+    "open_minutes",
+    "close_hour",
+    "close_minutes",
+)
+_DAY_FLAGS = ("closed_all_day", "open_all_day")
 MODELS = ("conversation_attribute", "contact_attribute", "company_attribute")
 
 
@@ -81,6 +89,10 @@ class InboxRow:
     id: int
     name: str = ""
     channel: str = ""
+    greets: bool = False
+    working_hours_enabled: bool = False
+    working_hours: tuple[JsonObject, ...] = ()
+    timezone: str = ""
 
 
 def read_team(data: JsonObject) -> TeamRow | None:
@@ -153,7 +165,32 @@ def read_inbox(data: JsonObject) -> InboxRow | None:
     if number is None:
         return None
     channel = _name(data, "channel_type", max_chars=100)
-    return InboxRow(id=number, name=_name(data, "name"), channel=channel)
+    return InboxRow(
+        id=number,
+        name=_name(data, "name"),
+        channel=channel,
+        greets=data.get("greeting_enabled") is True,
+        working_hours_enabled=data.get("working_hours_enabled") is True,
+        working_hours=tuple(_day(row) for row in _days(data)),
+        timezone=_name(data, "timezone", max_chars=100),
+    )
+
+
+def _days(data: JsonObject) -> list[JsonObject]:
+    """Return the days of a week; nobody has more."""
+    days = [row for row in list_at(data, "working_hours") if isinstance(row, dict)]
+    return days[:7]
+
+
+def _day(row: JsonObject) -> JsonObject:
+    """Keep of a day what `conversations.business_hours` reads."""
+    numbers: JsonObject = {
+        name: row.get(name)
+        for name in _DAY_NUMBERS
+        if type(row.get(name)) is int  # true is no hour
+    }
+    flags: JsonObject = {name: row.get(name) is True for name in _DAY_FLAGS}
+    return {**numbers, **flags}
 
 
 def _name(data: JsonObject, key: str, *, max_chars: int = MAX_NAME_CHARS) -> str:

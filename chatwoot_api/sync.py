@@ -166,10 +166,15 @@ def _number_field(model: type[models.Model]) -> str:
 
 
 def _remember(rows: Iterable[InboxRow], *, account: ChatwootAccount) -> None:
-    """Keep names and channels; webhooks of unknown inboxes have made rows as well."""
+    """Keep names, channels and hours; webhooks have made rows as well."""
     for row in rows:
-        Inbox.objects.remember(
+        inbox = Inbox.objects.remember(
             account, chatwoot_id=row.id, name=row.name, channel=row.channel
+        )
+        inbox.keep_hours(
+            enabled=row.working_hours_enabled,
+            days=list(row.working_hours),
+            timezone=row.timezone,
         )
 
 

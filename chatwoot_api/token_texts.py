@@ -26,6 +26,12 @@ _ADMIN_HOW_TO = _(
     "from the profile settings, and enter it here as the administrator token. The "
     "bridge itself tries the old one once a minute, in case it is accepted again."
 )
+_NO_TOKEN = _(
+    "This account has no token. Webhooks are accepted and customers' messages are "
+    "noted, but the bridge posts nothing: neither answers nor notes, and pending "
+    "conversations stay as they are. Enter the bot's access token (in Chatwoot: "
+    "Settings → Bots); it works for the next message."
+)
 _CANNOT_ANSWER = _(
     "The bot cannot answer; customers who write are handed over to humans, with the "
     "administrator token."
@@ -43,7 +49,10 @@ _CANNOT_READ = _(
 
 
 def token_trouble(account: ChatwootAccount) -> Iterator[str]:
-    """Yield a paragraph for each token that Chatwoot refuses."""
+    """Yield a paragraph for each token that Chatwoot refuses, or if there is none."""
+    if not account.has_token:
+        yield str(_NO_TOKEN)
+        return
     admin_works = bool(account.admin_token) and not account.admin_token_refused_at
     if account.health == Health.REFUSED:
         meaning = _CANNOT_ANSWER if admin_works else _CANNOT_HAND_OVER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -33,8 +34,16 @@ logger = logging.getLogger(__name__)
 
 # Nobody waits for these: without them the humans go on as they do.
 _UNNOTICED = (Turn.Kind.DRAFT, Turn.Kind.GREETING)
+# The agent who asked is looking at the conversation, and had better hear of it soon.
+MAX_HELP_ATTEMPTS = 3
 # A turn that cannot be handed over because Chatwoot is away waits this long for it.
 GIVEN_UP_AFTER = timedelta(hours=24)
+# Whose failure is what to a turn; every other service is Chatwoot.
+_NOT_CHATWOOT: Mapping[str, Reason] = {
+    "dify": Reason.DIFY_FAILED,
+    "openai": Reason.PROVIDER_FAILED,
+    "provider": Reason.PROVIDER_FAILED,
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def settle(
     following = _what_next(turn, err)
     level = logging.WARNING if following.counts else logging.INFO
     logger.log(level, "Turn %s, attempt %s: %s", turn.pk, turn.attempts, err)
-    if following.handover_reason and turn.kind in _UNNOTICED:
+    if following.handover_reason and is_unnoticed(turn):
         result = _drop(
             turn,
             lease=lease,
@@ -90,9 +99,15 @@ def settle(
         result = _postpone(turn, lease=lease, following=following, err=err, error=error)
     # Refused tokens are noted where it is known whose they are: see `pipeline`.
     is_refusal = isinstance(err, Unauthorized)
-    if isinstance(err, UpstreamError) and err.service != "dify" and not is_refusal:
+    is_chatwoot = isinstance(err, UpstreamError) and err.service not in _NOT_CHATWOOT
+    if isinstance(err, UpstreamError) and is_chatwoot and not is_refusal:
         ChatwootAccount.objects.filter(pk=turn.conversation.account_id).note(err)
     return result
+
+
+def is_unnoticed(turn: Turn) -> bool:
+    """Tell whether a turn ends in silence: nobody is told that there is no draft."""
+    return turn.kind in _UNNOTICED
 
 
 def is_too_late(turn: Turn) -> bool:
@@ -145,6 +160,7 @@ def _drop(
     return Result(
         f"{Turn.Status.SKIPPED}: {why}",
         next_turn_id=following.pk if following else None,
+        delay_s=turns.pause_s(following),
     )
 
 
@@ -166,6 +182,8 @@ def _what_next(turn: Turn, err: Exception) -> Next:
     if isinstance(err, OutcomeUnknown) and turn.attempts <= len(retries.DELAYS_S):
         return Next(retries.look_up_delay_s(turn.attempts))
     pause = retries.delay_s(turn.attempts, error=err, chance=chance)
+    if turn.kind == Turn.Kind.HELP and turn.attempts >= MAX_HELP_ATTEMPTS:
+        pause = None
     if pause is None:
         return Next(0.0, handover_reason=_reason_of(err))
     return Next(_until_deadline(turn, pause))
@@ -218,6 +236,5 @@ def _reason_of(err: Exception) -> Reason:
     if isinstance(err, ConfigurationError):
         return Reason.CONFIGURATION
     if isinstance(err, UpstreamError):
-        is_dify = err.service == "dify"
-        return Reason.DIFY_FAILED if is_dify else Reason.CHATWOOT_FAILED
+        return _NOT_CHATWOOT.get(err.service, Reason.CHATWOOT_FAILED)
     return Reason.INTERNAL_ERROR

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from time import monotonic
 
+from django.db import transaction
 from django.utils import timezone
 
 from bridge_project.lib.database import release_connection
 from bridge_project.lib.errors import BridgeError, UpstreamError
 from bridge_project.lib.redact import cut, mask_ours, mask_ours_within
 from bridge_project.lib.types import JsonObject
-from conversations import context, former_runs, memory, slots
+from conversations import (
+    context,
+    form_rows,
+    former_runs,
+    incoming,
+    live_context,
+    memory,
+    slots,
+)
 from conversations.call_log import CallRecorder
 from conversations.leases import Watch
 from conversations.models import (
@@ -35,30 +45,43 @@ from conversations.outcomes import (
 from dify_api import app_info
 from dify_api.client import DifyClient
 from dify_api.failures import (
+    FILE_REFUSED,
     ConversationGone,
     DifyError,
     DifyRateLimited,
+    DifyRejected,
     InvalidInputs,
     RunAborted,
     RunTooLong,
     SilentStream,
 )
 from dify_api.models import DifyApp
-from dify_api.payloads import AppMode, DifyReply, StreamIds, StreamProgress
+from dify_api.payloads import AppMode, DifyFile, DifyReply, StreamIds, StreamProgress
 from dify_api.pick_up import pick_up
+from dify_api.stream import OnProgress, ShouldStop
 
-# How long we trust what an app said about its inputs; after a refusal, not at all.
-PARAMETERS_FRESH_FOR = timedelta(minutes=15)
 # How long after the last answer we take for granted that Dify still has the memory.
 TRUST_MEMORY_FOR = timedelta(minutes=10)
 # An agent that thinks more often is not told in full.
 MAX_STEPS = 30
+MAX_FILES = 50
 _ID_FIELDS = [
     "dify_task_id",
     "dify_message_id",
     "dify_workflow_run_id",
     "dify_conversation_id",
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apart:
+    """Ask outside of the customer's Dify conversation, and go on with none.
+
+    As a Dify user of its own, with further inputs where the app declares them.
+    """
+
+    user: str
+    inputs: JsonObject
 
 
 def answer_for(
@@ -69,7 +92,9 @@ def answer_for(
     app: DifyApp,
     recorder: CallRecorder,
     watch: Watch,
+    files: incoming.Files | None = None,
     flow_spoke: bool = False,
+    apart: Apart | None = None,
 ) -> PipelineRun:
     """Return a run that answers the question.
 
@@ -81,7 +106,14 @@ def answer_for(
     NoAnswer then.
     """
     ask = _Ask(
-        turn, question=question, bot=bot, app=app, recorder=recorder, watch=watch
+        turn,
+        question=question,
+        files=files,
+        bot=bot,
+        app=app,
+        recorder=recorder,
+        watch=watch,
+        apart=apart,
     )
     former = former_runs.former_run(turn, question=question, app=app)
     if former is not None:
@@ -99,6 +131,34 @@ def answer_for(
     return ask.start()
 
 
+def go_on(
+    turn: Turn,
+    *,
+    question: str,
+    former: PipelineRun,
+    bot: Bot,
+    app: DifyApp,
+    recorder: CallRecorder,
+    watch: Watch,
+    go_on: Callable[[StreamIds, str, OnProgress, ShouldStop], DifyReply],
+) -> PipelineRun:
+    """Return a run that is what another one, which waited, goes on with.
+
+    `go_on` is called with what Dify calls that run, and its user. Raises as
+    `answer_for` does.
+    """
+    ask = _Ask(
+        turn,
+        question=question,
+        files=None,
+        bot=bot,
+        app=app,
+        recorder=recorder,
+        watch=watch,
+    )
+    return ask.go_on(former, reply=go_on)
+
+
 class _Ask:
     """One try: the run's row, the Dify client and what both need to know."""
 
@@ -107,17 +167,21 @@ class _Ask:
         turn: Turn,
         *,
         question: str,
+        files: incoming.Files | None,
         bot: Bot,
         app: DifyApp,
         recorder: CallRecorder,
         watch: Watch,
+        apart: Apart | None = None,
     ) -> None:
+        self._apart = apart
         self._turn = turn
         self._conversation: Conversation = turn.conversation
         self._bot = bot
         self._app = app
         self._recorder = recorder
         self._watch = watch
+        self._files = files
         self._run = PipelineRun(
             turn=turn,
             dify_app=app,
@@ -129,6 +193,7 @@ class _Ask:
         self._has_place = False
         self._memory: DifyConversation | None = None
         self._remembered = ""
+        self._live: live_context.Live | None = None
         self._parameters_read_now = False
 
     @property
@@ -140,8 +205,10 @@ class _Ask:
         """Ask, and leave the outcome in the run's row."""
         self._recorder.run = self._run
         try:
-            if not self._parameters_are_fresh():
+            if not app_info.is_fresh(self._app):
                 self._read_parameters()
+            if self._files and former_runs.was_silent_with_files(self._turn):
+                self._go_on_without_files(SilentStream())
             self._shape_inputs()
             reply = self._ask_with_repairs()
         except Exception as err:
@@ -151,6 +218,33 @@ class _Ask:
             self._recorder.run = None
         self._store_reply(reply)
         return self._run
+
+    def go_on(
+        self,
+        former: PipelineRun,
+        *,
+        reply: Callable[[StreamIds, str, OnProgress, ShouldStop], DifyReply],
+    ) -> PipelineRun:
+        """Follow a run that waited; the new row is for what it says from here on."""
+        run = self._run
+        self._recorder.run = run
+        self._take_ids(_ids_of(former))
+        run.dify_user = former.dify_user
+        try:
+            self._take_place()
+            told = reply(
+                _ids_of(former),
+                former.dify_user,
+                self._keep_ids,
+                self._watch.is_interrupted,
+            )
+        except Exception as err:
+            self._end_badly(err)
+            raise
+        finally:
+            self._recorder.run = None
+        self._store_reply(told)
+        return run
 
     def pick_up(self, former: PipelineRun) -> PipelineRun | None:
         """Return the answer that Dify has to a run that was cut off, None if none.
@@ -182,16 +276,10 @@ class _Ask:
         return former
 
     def _look_up(self, former: PipelineRun) -> DifyReply | None:
-        ids = StreamIds(
-            task_id=former.dify_task_id,
-            conversation_id=former.dify_conversation_id,
-            message_id=former.dify_message_id,
-            workflow_run_id=former.dify_workflow_run_id,
-        )
         began = (timezone.now() - former.started_at).total_seconds()
         return pick_up(
             self._client,
-            ids,
+            _ids_of(former),
             user=former.dify_user,
             until=monotonic() + max(self._app.total_timeout_s - began, 1.0),
             should_stop=self._watch.is_interrupted,
@@ -219,9 +307,16 @@ class _Ask:
             self._read_parameters()
             self._shape_inputs()
             return self._ask_and_go_on()
+        except DifyRejected as err:
+            if err.code != FILE_REFUSED or not self._run.sent_files:
+                raise
+            self._go_on_without_files(err)
+            return self._ask_and_go_on()
 
     def _ask_and_go_on(self) -> DifyReply:
         """Ask in the current Dify conversation, or anew if Dify no longer has it."""
+        if self._apart is not None:
+            return self._ask(user=self._apart.user)
         current = self._memory = memory.current(self._conversation, app=self._app)
         if current is None:
             return self._ask()
@@ -266,16 +361,54 @@ class _Ask:
         run = self._run
         run.dify_user = user or self._bot.dify_user(self._conversation)
         run.dify_conversation_id = dify_conversation_id
+        self._take_files_along()
         self._take_place()
+        self._live = self._tell_changes(goes_on=bool(dify_conversation_id))
         return self._client.run(
-            query=run.query,
+            query=self._live.query,
             inputs=self._inputs,
             user=run.dify_user,
             conversation_id=dify_conversation_id,
+            files=self._files.with_message() if self._files else (),
             trace_id=f"bridge-turn-{run.turn_id}-run-{run.pk}",
             on_progress=self._keep_ids,
             should_stop=self._watch.is_interrupted,
         )
+
+    def _tell_changes(self, *, goes_on: bool) -> live_context.Live:
+        """Tell Dify what its inputs do not; the row keeps the bare question."""
+        talk = live_context.Talk(
+            conversation=self._conversation,
+            bot=self._bot,
+            app=self._app,
+            question=self._run.query,
+            inputs=self._inputs,
+            current=self._memory if goes_on else None,
+        )
+        live = live_context.prepare(talk, recorder=self._recorder)
+        for note in live.notes:
+            self._note(note)
+        return live
+
+    def _take_files_along(self) -> None:
+        """Send the customer's files; those that are another user's are brought anew."""
+        run, files = self._run, self._files
+        if files is None:
+            return
+        files.make_ready(user=run.dify_user)
+        self._inputs.update(files.inputs())
+        run.inputs = mask_ours_within(self._inputs)
+        run.sent_files = files.sent()
+
+    def _go_on_without_files(self, err: UpstreamError) -> None:
+        """Put the question with words in their place."""
+        if self._files is None:
+            return
+        self._files.give_up("Dify refused it", cause=err.excerpt or str(err))
+        self._run.query = self._files.question()
+        self._run.sent_files = []
+        self._note("Dify refused the files; it was asked without them.")
+        self._shape_inputs()
 
     def _keep_ids(self, progress: StreamProgress) -> None:
         """Store what Dify calls the run at once: a dead worker cannot ask again."""
@@ -294,6 +427,14 @@ class _Ask:
         if not dify_conversation_id or self._remembered == dify_conversation_id:
             return
         self._remembered = dify_conversation_id
+        if self._apart is not None:
+            memory.keep_apart(
+                self._conversation,
+                app=self._app,
+                dify_conversation_id=dify_conversation_id,
+                dify_user=self._run.dify_user,
+            )
+            return
         if known is not None and known.dify_conversation_id == dify_conversation_id:
             memory.touch(known)
             return
@@ -318,10 +459,6 @@ class _Ask:
         run.dify_workflow_run_id = ids.workflow_run_id or run.dify_workflow_run_id
         run.dify_conversation_id = ids.conversation_id or run.dify_conversation_id
 
-    def _parameters_are_fresh(self) -> bool:
-        read_at = self._app.parameters_read_at
-        return read_at is not None and timezone.now() - read_at < PARAMETERS_FRESH_FOR
-
     def _read_parameters(self) -> None:
         """Read the app's form; an old one is better than none while Dify is busy."""
         try:
@@ -334,13 +471,21 @@ class _Ask:
     def _shape_inputs(self) -> None:
         """Send the conversation's token, but do not keep it."""
         shaped = context.inputs_for(
-            self._turn, bot=self._bot, app=self._app, question=self._run.query
+            self._turn,
+            bot=self._bot,
+            app=self._app,
+            question=self._run.query,
+            given=self._given_inputs(),
         )
         self._inputs = shaped.inputs
         self._run.inputs = mask_ours_within(shaped.inputs)
         for note in shaped.notes:
             self._note(note)
         context.refuse_incomplete(shaped)
+
+    def _given_inputs(self) -> JsonObject:
+        files = self._files.inputs() if self._files else {}
+        return {**files, **(self._apart.inputs if self._apart else {})}
 
     def _note(self, text: str) -> None:
         if text not in self._run.notes:
@@ -355,6 +500,7 @@ class _Ask:
         # The model knows the inputs, and may repeat them to the customer.
         run.answer = mask_ours(reply.answer)
         run.thinking = mask_ours(reply.thinking)
+        run.files = [mask_ours_within(_told(file)) for file in reply.files[:MAX_FILES]]
         # What an agent thought and which tools it used; tools answer with anything.
         run.notes += [
             mask_ours_within(asdict(step)) for step in reply.steps[:MAX_STEPS]
@@ -367,8 +513,12 @@ class _Ask:
             run.total_tokens = max(0, reply.usage.total_tokens)
             run.total_price = reply.usage.total_price
             run.currency = reply.usage.currency
-        run.save()
+        with transaction.atomic():
+            run.save()
+            if reply.paused:
+                form_rows.make(run, reply.pauses, bot=self._bot)
         self._remember()
+        live_context.remember(self._live, conversation=self._conversation, run=run)
         apps = DifyApp.objects.filter(pk=self._app.pk)
         if self._app.health != DifyApp.Health.OK:
             apps.mark_ok()
@@ -407,3 +557,23 @@ class _Ask:
             apps.slow_down(timezone.now())
         if isinstance(err, BridgeError):
             apps.note(err)
+
+
+def _ids_of(run: PipelineRun) -> StreamIds:
+    return StreamIds(
+        task_id=run.dify_task_id,
+        conversation_id=run.dify_conversation_id,
+        message_id=run.dify_message_id,
+        workflow_run_id=run.dify_workflow_run_id,
+    )
+
+
+def _told(file: DifyFile) -> JsonObject:
+    """Return how a run's row keeps a file of its answer."""
+    return {
+        "url": file.url,
+        "kind": file.kind,
+        "filename": file.filename,
+        "mime_type": file.mime_type,
+        "size": file.size,
+    }

@@ -16,7 +16,7 @@ from django.utils.crypto import salted_hmac
 
 from bridge_project.lib.errors import ConfigurationError
 from chatwoot_api.models import ChatwootAccount, new_webhook_token
-from conversations.models import Bot
+from conversations.models import Bot, ConversationStatus, ReplyAs
 from dify_api.models import DifyApp
 
 DEFAULT_KEY = "main"
@@ -37,7 +37,8 @@ def bootstrap(env: Mapping[str, str]) -> Report:
         account, is_new_account = _account(chatwoot, report=report)
         app, is_new_app = _app(dify, report=report)
         if account and app and (is_new_account or is_new_app):
-            _bot(account, app=app, report=report)
+            attribute = env.get("CHATWOOT_SUPPORT_MODE_ATTR", "").strip()
+            _bot(account, app=app, support_mode_attribute=attribute, report=report)
     if not report.lines:
         report.lines.append("Nothing to do: no change in the environment.")
     return report
@@ -49,10 +50,10 @@ def _chatwoot_values(env: Mapping[str, str]) -> dict[str, str | int]:
     token = _first(env, "CHATWOOT_API_KEY", "CHATWOOT_API_ACCESS_TOKEN")
     if not url:
         return {}
-    if not number.isdigit() or not token:
+    if not number.isdigit():
         raise ConfigurationError(
-            "CHATWOOT_API_URL is set; CHATWOOT_ACCOUNT_ID (a number) and "
-            "CHATWOOT_API_KEY (the agent bot's token) are needed with it."
+            "CHATWOOT_API_URL is set; CHATWOOT_ACCOUNT_ID (a number) is needed with "
+            "it, and CHATWOOT_API_KEY (the agent bot's token) to post answers."
         )
     return {
         "base_url": url.rstrip("/").removesuffix("/api/v1"),
@@ -85,6 +86,11 @@ def _account(
     if account is None:
         account = ChatwootAccount(name="Chatwoot", key=DEFAULT_KEY)
     changed = _follow(account, values)
+    if changed and not account.has_token:
+        report.lines.append(
+            "CHATWOOT_API_KEY is not set: webhooks are accepted, but nothing is posted "
+            "in Chatwoot until a token is set here or entered at the account."
+        )
     if not account.webhook_secret and not account.webhook_token:
         account.webhook_token = new_webhook_token()
         changed.append("webhook_token")
@@ -118,11 +124,27 @@ def _app(
     return app, is_new
 
 
-def _bot(account: ChatwootAccount, *, app: DifyApp, report: Report) -> None:
+def _bot(
+    account: ChatwootAccount,
+    *,
+    app: DifyApp,
+    support_mode_attribute: str,
+    report: Report,
+) -> None:
+    """Make the bot, once; where customers choose, they do so in open ones, too."""
     if Bot.objects.filter(account=account).exists():
         return
-    Bot.objects.create(name="Bot", account=account, dify_app=app)
+    bot = Bot(name="Bot", account=account, dify_app=app)
     report.lines.append("Bot: made, for all inboxes of the account.")
+    if support_mode_attribute:
+        bot.reply_as = ReplyAs.BY_SUPPORT_MODE
+        bot.support_mode_attribute = support_mode_attribute[:100]
+        bot.speak_in_statuses = [ConversationStatus.PENDING, ConversationStatus.OPEN]
+        report.lines.append(
+            f"It answers as the customer chose: by the attribute "
+            f"“{bot.support_mode_attribute}”, in pending and open conversations."
+        )
+    bot.save()
 
 
 def _follow(row: ChatwootAccount | DifyApp, values: dict[str, str | int]) -> list[str]:

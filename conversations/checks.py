@@ -9,6 +9,7 @@ from django.apps.config import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from conversations import providers
 from dify_api.models import MAX_TOTAL_TIMEOUT_S
 
 # A run also waits for Chatwoot, and for its turn in the worker.
@@ -32,6 +33,24 @@ def redelivery_after_longest_run(
             ),
             id="conversations.E001",
         )
+    ]
+
+
+@register()
+def providers_can_be_asked(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Refuse names in REPLY_PROVIDERS that a bot could be given in vain."""
+    return [
+        Error(
+            f"REPLY_PROVIDERS, “{name}”: {problem}",
+            hint=(
+                "Write it as name=package.module.function; docs/providers.md says what "
+                "the function takes and returns."
+            ),
+            id="conversations.E004",
+        )
+        for name, problem in providers.problems()
     ]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from bridge_project.lib.errors import ConfigurationError
+from bridge_project.lib.errors import ConfigurationError, MalformedPayload
 from bridge_project.lib.types import JsonObject, JsonValue
+from chatwoot_api import submitted
+from chatwoot_api.attachment_text import line_of
 from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import Attachment, Message, parse_event
 from conversations import conversation_tokens
@@ -23,15 +25,17 @@ FREE_SOURCES = (
     "conversation.custom_attributes",
     "conversation.additional_attributes",
     "contact.custom_attributes",
+    "contact.additional_attributes",
 )
 
-# A question without text: Dify refuses an empty query, with or without a file.
-_SENT = {
-    "image": "an image",
-    "audio": "an audio message",
-    "video": "a video",
-    "location": "a location",
-    "contact": "a contact card",
+# How much of a message is repeated in front of the reply to it.
+MAX_QUOTE_CHARS = 300
+QUOTE_MARK = "> "
+# What the model is told of a file that it does not get.
+_CANNOT = {
+    "image": "You cannot see it",
+    "video": "You cannot see it",
+    "audio": "You cannot hear it",
 }
 
 
@@ -41,24 +45,122 @@ def messages_of(events: Iterable[WebhookEvent]) -> list[Message]:
     return [message for message in parsed if message is not None]
 
 
-def question(messages: Iterable[Message]) -> str:
-    """Return the text to ask Dify; attachments are named in a line of their own."""
+def question(
+    messages: Iterable[Message],
+    *,
+    files: Mapping[str, JsonValue] | None = None,
+    quotes: Mapping[int, str] | None = None,
+) -> str:
+    """Return the text to ask Dify; attachments are named in a line of their own.
+
+    `files` are what became of them, see `Turn.files`. Dify refuses an empty query,
+    with or without a file: bare files are named although it has them. `quotes` are
+    texts of earlier messages by their numbers: what one replies to stands in front.
+    """
+    asked = list(messages)
+    told = words(asked, files=files, quotes=quotes)
+    return told or "\n\n".join(
+        line_of(item) for message in asked for item in message.attachments
+    )
+
+
+def words(
+    messages: Iterable[Message],
+    *,
+    files: Mapping[str, JsonValue] | None = None,
+    quotes: Mapping[int, str] | None = None,
+) -> str:
+    """Return what the messages say, without the files that Dify gets as such."""
     parts = []
     for message in messages:
-        if message.text.strip():
-            parts.append(message.text.strip())
-        parts += [_attachment_line(item) for item in message.attachments]
+        own = []
+        if said := submitted.text_of(message) or message.text.strip():
+            own.append(said)
+        told = (_file_words(item, files=files or {}) for item in message.attachments)
+        own += [text for text in told if text]
+        if own and (quote := (quotes or {}).get(message.in_reply_to or 0)):
+            own[0] = f"{QUOTE_MARK}{quote}\n{own[0]}"
+        parts += own
     return "\n\n".join(parts)
 
 
-def inputs_for(turn: Turn, *, bot: Bot, app: DifyApp, question: str) -> ShapedInputs:
+def _file_words(item: Attachment, *, files: Mapping[str, JsonValue]) -> str:
+    """Return what a voice message says, or a line about a file that Dify lacks."""
+    fate = files.get(str(item.id))
+    if not isinstance(fate, dict):
+        return line_of(item)
+    if text := fate.get("text"):
+        return str(text)
+    if fate.get("upload_file_id"):
+        return ""
+    line = line_of(item)
+    if not fate.get("problem"):
+        return line
+    cannot = _CANNOT.get(item.file_type, "You cannot read it")
+    return f"{line[:-1]}. {cannot}: {fate['problem']}]"
+
+
+def quotes_for(messages: Iterable[Message], *, turn: Turn) -> dict[int, str]:
+    """Return the beginnings of what the messages reply to, by its numbers.
+
+    Asks the database only if there is such a reply. What was deleted or is no longer
+    stored, and notes, have no text.
+    """
+    wanted = {number for message in messages if (number := message.in_reply_to)}
+    if not wanted:
+        return {}
+    events = WebhookEvent.objects.filter(
+        account=turn.conversation.account_id,
+        chatwoot_conversation_id=turn.conversation.chatwoot_conversation_id,
+        chatwoot_message_id__in=wanted,
+    ).order_by("pk")
+    found: dict[int, str] = {}
+    deleted: set[int] = set()
+    for event in events.only("payload"):
+        with suppress(MalformedPayload):
+            message = parse_event(event.payload).message
+            if message is None or message.private:
+                continue
+            if message.is_deleted:
+                deleted.add(message.id)
+            text = " ".join(message.text.split())
+            found[message.id] = (
+                text if len(text) <= MAX_QUOTE_CHARS else f"{text[:MAX_QUOTE_CHARS]}…"
+            )
+    return {
+        number: text for number, text in found.items() if text and number not in deleted
+    }
+
+
+def without_quotes(asked: str) -> str:
+    """Return a question without its quoted lines, to be compared.
+
+    What is quoted may have been deleted when the same question is put again.
+    """
+    lines = asked.split("\n")
+    return "\n".join(line for line in lines if not line.startswith(QUOTE_MARK))
+
+
+def inputs_for(
+    turn: Turn,
+    *,
+    bot: Bot,
+    app: DifyApp,
+    question: str,
+    given: Mapping[str, JsonValue] | None = None,
+) -> ShapedInputs:
     """Return what a run sends as `inputs`, fitted to the app, with a token of its own.
 
     A token that would be cut is left out: nothing can be reached with half of it.
     """
     token = conversation_tokens.make(turn.conversation, bot=bot, turn=turn)
     return fitted_inputs(
-        turn.conversation, bot=bot, app=app, question=question, token=token
+        turn.conversation,
+        bot=bot,
+        app=app,
+        question=question,
+        token=token,
+        given=given,
     )
 
 
@@ -159,6 +261,7 @@ def input_sources(
             "name": conversation.contact_name,
             "language": language if isinstance(language, str) else "",
             "custom_attributes": conversation.contact_custom_attributes,
+            "additional_attributes": conversation.contact_additional_attributes,
         },
         "inbox": {
             "id": conversation.inbox.chatwoot_inbox_id if conversation.inbox else None,
@@ -199,12 +302,3 @@ def _look_up(sources: JsonObject, path: str) -> JsonValue:
     for step in path.split("."):
         value = value.get(step) if isinstance(value, dict) else None
     return value
-
-
-def _attachment_line(attachment: Attachment) -> str:
-    what = _SENT.get(attachment.file_type, "a file")
-    path = urlsplit(attachment.data_url).path
-    name = attachment.title or unquote(path.rsplit("/", 1)[-1])
-    return (
-        f"[The customer sent {what}: {name}]" if name else f"[The customer sent {what}]"
-    )

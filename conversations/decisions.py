@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bridge_project.lib.types import JsonObject, JsonValue
-from chatwoot_api import payloads
-from chatwoot_api.payloads import ChatwootEvent, Message
-from conversations import support_mode
+from chatwoot_api import payloads, submitted
+from chatwoot_api.payloads import ChatwootEvent, Contact, Message
+from conversations import agent_notes, contact_rules, reset_words, support_mode
+from conversations.contact_rules import Person
 from conversations.models import (
     Action,
     Bot,
@@ -23,6 +24,7 @@ from conversations.models import (
     ReplyAs,
     Turn,
 )
+from conversations.models.bot_settings import DIFY
 from conversations.models.turn import ALL_OF
 from conversations.support_mode import Choice
 
@@ -52,28 +54,56 @@ def decide(
     DUPLICATE_MESSAGE or MESSAGE_DELETED. An operator may want an answer in spite of a
     human's reply up to `despite_message_id`, and `at_any_age`.
     """
-    reason = _why_not_a_customers_message(event) or _why_not_ours(
-        event.message, conversation=conversation, bot=bot, since=despite_message_id
+    message, is_click = event.message, is_choice(event)
+    since = despite_message_id
+    if is_click and conversation is not None:
+        # Its number is that of the bot's question, but it was made only now.
+        since = max(since, conversation.last_customer_message_id)
+    reason = _why_not_a_customers_message(event) or (known if is_click else None)
+    reason = reason or _why_not_ours(
+        message, conversation=conversation, bot=bot, since=since
     )
     reason = reason or known
-    message = event.message
     if not (message and conversation and bot):
         return Decision(Action.IGNORE, reason or Reason.UNKNOWN_EVENT)
+    of_people = _of_people(event, message=message, bot=bot, known=known)
+    if of_people is not None:
+        return of_people
     now_or_any = None if at_any_age else now
     if reason is None:
         reason = _why_silenced(
-            message, conversation=conversation, bot=bot, since=despite_message_id
-        ) or _why_unanswerable(message, bot=bot, now=now_or_any)
+            message, conversation=conversation, bot=bot, since=since
+        ) or _why_unanswerable(
+            event, message=message, conversation=conversation, bot=bot, now=now_or_any
+        )
     if reason is None:
-        return Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
+        resets = not is_click and reset_words.asks_for_it(message, bot=bot)
+        asks = Reason.CUSTOMER_CHOICE if is_click else Reason.CUSTOMER_MESSAGE
+        return Decision(Action.ANSWER, Reason.RESET if resets else asks)
     if known is None and _is_drafted(
-        reason, message=message, conversation=conversation, bot=bot, now=now
+        event, reason, message=message, conversation=conversation, bot=bot, now=now
     ):
         return Decision(Action.ANSWER, Reason.DRAFT_WANTED)
-    if reason not in _LEFT_TO_BOT:
+    # A human who answered before the click does not see it where only the bot looks.
+    is_unseen = is_click and reason == Reason.HUMAN_HAS_TAKEN_OVER
+    if reason not in _LEFT_TO_BOT and not is_unseen:
         return Decision(Action.IGNORE, reason)
     hides = hides_from_humans(status=conversation.status, bot=bot)
     return Decision(Action.HAND_OVER if hides else Action.IGNORE, reason)
+
+
+def _of_people(
+    event: ChatwootEvent, *, message: Message, bot: Bot, known: Reason | None
+) -> Decision | None:
+    """Decide about an agent's word to the bot, and about feedback on its answers."""
+    is_new = event.name == "message_created"
+    if is_new and bot.enabled and agent_notes.asked(message, bot=bot) is not None:
+        if known is not None:
+            return Decision(Action.IGNORE, known)
+        return Decision(Action.ANSWER, Reason.AGENT_ASKED)
+    if agent_notes.feedback_in(message, is_new=is_new, bot=bot) is not None:
+        return Decision(Action.IGNORE, Reason.FEEDBACK)
+    return None
 
 
 # Which kind of turn an event asks for; all others want an answer.
@@ -134,6 +164,20 @@ def situation_of(conversation: Conversation) -> Situation:
         additional_attributes=conversation.additional_attributes,
         contact_custom_attributes=conversation.contact_custom_attributes,
         contact_additional_attributes=conversation.contact_additional_attributes,
+    )
+
+
+def person_of(conversation: Conversation, contact: Contact | None) -> Person:
+    """Return what a bot's rules may ask about; the mirror has no number or e-mail."""
+    return Person(
+        contact_id=conversation.chatwoot_contact_id,
+        phone=contact.phone_number if contact else "",
+        email=contact.email if contact else "",
+        labels=tuple(conversation.labels),
+        attributes=(
+            conversation.custom_attributes,
+            conversation.contact_custom_attributes,
+        ),
     )
 
 
@@ -255,7 +299,8 @@ def why_no_longer(
     if situation.paused or (not marks.paused and is_paused(situation, bot=bot)):
         return Reason.PAUSED
     is_flows = marks.assigned or situation.assignee_id in marks.assignees
-    yields = bot.yields_to_assignee and not is_flows
+    # On a trial run it writes notes beside whoever is assigned.
+    yields = bot.yields_to_assignee and not bot.shadow and not is_flows
     if yields and situation.assignee_kind == "user":
         return Reason.HUMAN_IS_ASSIGNED
     return None
@@ -285,15 +330,29 @@ def is_human_reply(message: Message) -> bool:
     """Tell whether a human said this to the customer.
 
     A reply typed on a phone (WhatsApp echo) has no sender at all, and neither have
-    messages of automation rules, which carry the rule's number.
+    messages of automation rules, which carry the rule's number. With a person's token
+    in place of a bot's, our own messages come back as that person's.
     """
     if message.message_type != "outgoing" or message.private:
         return False
-    if message.is_from_automation:
+    if message.is_from_automation or _is_ours(message):
         return False
-    if message.sender.kind == "user":
-        return True
-    return message.sender.kind == "nobody" and not _is_ours(message)
+    return message.sender.kind in ("user", "nobody")
+
+
+def is_choice(event: ChatwootEvent) -> bool:
+    """Tell whether a customer's click or form on a message of ours is told.
+
+    Chatwoot tells it as a change of that message, and tells it again with each later
+    one.
+    """
+    message = event.message
+    if event.name != "message_updated" or message is None or message.is_deleted:
+        return False
+    if message.message_type != "outgoing" or message.private:
+        return False
+    is_bots = message.sender.kind == "agent_bot" or _is_ours(message)
+    return is_bots and bool(submitted.text_of(message))
 
 
 def _is_ours(message: Message) -> bool:
@@ -306,7 +365,8 @@ def _why_not_a_customers_message(event: ChatwootEvent) -> Reason | None:
         return _reason_of_other_event(name)
     if name == "message_updated":
         gone = message.is_deleted
-        return Reason.MESSAGE_DELETED if gone else Reason.MESSAGE_UPDATED
+        other = None if is_choice(event) else Reason.MESSAGE_UPDATED
+        return Reason.MESSAGE_DELETED if gone else other
     if message.message_type == "template":
         return Reason.WIDGET_MESSAGE
     if message.message_type == "activity":
@@ -352,7 +412,8 @@ def _why_not_ours(
     """Say why a customer's message is not the bridge's to care for."""
     if message is None or conversation is None:
         return Reason.UNKNOWN_EVENT
-    if not message.text.strip() and not message.attachments:
+    is_empty = not message.text.strip() and not message.attachments
+    if is_empty and not submitted.text_of(message):
         return Reason.EMPTY_MESSAGE
     if bot is None:
         return Reason.NO_BOT_FOR_INBOX
@@ -374,6 +435,7 @@ _HUMANS = frozenset({Reason.STATUS_NOT_ALLOWED, Reason.HUMAN_IS_ASSIGNED})
 
 
 def _is_drafted(
+    event: ChatwootEvent,
     reason: Reason,
     *,
     message: Message,
@@ -386,7 +448,10 @@ def _is_drafted(
         return False
     if _why_no_draft(situation_of(conversation), bot=bot) is not None:
         return False
-    return _why_unanswerable(message, bot=bot, now=now) is None
+    why_not = _why_unanswerable(
+        event, message=message, conversation=conversation, bot=bot, now=now
+    )
+    return why_not is None
 
 
 def _why_silenced(
@@ -397,18 +462,31 @@ def _why_silenced(
 
 
 def _why_unanswerable(
-    message: Message, *, bot: Bot, now: datetime | None
+    event: ChatwootEvent,
+    *,
+    message: Message,
+    conversation: Conversation,
+    bot: Bot,
+    now: datetime | None,
 ) -> Reason | None:
     """Say why a message that waits for the bot is for the humans all the same."""
     if not bot.enabled:
         return Reason.BOT_DISABLED
-    if bot.dify_app is None:
+    if bot.provider == DIFY and bot.dify_app is None:
         return Reason.BOT_HAS_NO_APP
+    contact = event.conversation.contact if event.conversation else None
+    if not contact_rules.is_for(bot, person_of(conversation, contact)):
+        return Reason.NOT_FOR_CONTACT
     if now is not None and _age_s(message, now=now) > bot.max_message_age_s:
         return Reason.TOO_OLD
     return None
 
 
 def _age_s(message: Message, *, now: datetime) -> float:
-    """A message without a time is as old as its delivery: new."""
-    return (now - message.created_at).total_seconds() if message.created_at else 0.0
+    """A message without a time is as old as its delivery: new.
+
+    A click is as old as the change of the message that it was made on.
+    """
+    is_click = bool(submitted.text_of(message))
+    written = message.updated_at if is_click else message.created_at
+    return (now - written).total_seconds() if written else 0.0

@@ -5,10 +5,12 @@ from __future__ import annotations
 from django.utils import timezone
 
 from bridge_project.lib.errors import UpstreamUnavailable
+from bridge_project.lib.types import JsonObject
+from chatwoot_api.payloads import Message
 from conversations import context
 from conversations.models import PipelineRun, Turn, WebhookEvent
 from conversations.outcomes import SHUTDOWN
-from dify_api.failures import StreamCut
+from dify_api.failures import SilentStream, StreamCut
 from dify_api.models import DifyApp
 
 # Cut off without Dify's having said how it ended: it may go on there, or be done.
@@ -21,7 +23,7 @@ def former_run(turn: Turn, *, question: str, app: DifyApp) -> PipelineRun | None
     same = [
         run
         for run in PipelineRun.objects.filter(turn=turn, dify_app=app).order_by("pk")
-        if run.query == question
+        if _is_same(run.query, question)
     ]
     if not same:
         return None
@@ -31,23 +33,75 @@ def former_run(turn: Turn, *, question: str, app: DifyApp) -> PipelineRun | None
     return last if is_answer or may_go_on else None
 
 
+def answer_of(turn: Turn, *, question: str, provider: str) -> PipelineRun | None:
+    """Return the run in which another provider than Dify answered just this."""
+    if turn.is_first_attempt:
+        return None
+    rows = PipelineRun.objects.filter(
+        turn=turn, provider=provider, status=PipelineRun.Status.SUCCEEDED
+    ).order_by("-pk")
+    return next((run for run in rows if _is_same(run.query, question)), None)
+
+
 def answered(turn: Turn, events: list[WebhookEvent]) -> list[WebhookEvent]:
     """Return the messages that the turn's answer answers.
 
     Others may have joined after Dify was asked: the answer was lost on its way, and
     turned out to have arrived.
     """
+    if turn.kind == Turn.Kind.HELP:
+        # Of one note; what Dify was asked has the history around it.
+        return events
     runs = PipelineRun.objects.filter(turn=turn, status=PipelineRun.Status.SUCCEEDED)
-    asked = runs.order_by("pk").values_list("query", flat=True).last()
-    if asked is None or asked == context.question(context.messages_of(events)):
+    last = runs.order_by("pk").values_list("query", "sent_files").last()
+    if last is None:
+        return events
+    asked, sent_files = context.without_quotes(last[0]), last[1]
+    messages = context.messages_of(events)
+    if asked == _bare(context.question(messages, files=turn.files)):
         return events
     told = []
     for event in events:
-        part = context.question(context.messages_of([event]))
+        messages = context.messages_of([event])
+        part = _bare(context.words(messages, files=turn.files))
+        if not part:
+            if _went_along(messages, turn=turn, sent_files=sent_files):
+                told.append(event)
+            continue
         if asked == part or asked.startswith(f"{part}\n\n"):
             told.append(event)
             asked = asked.removeprefix(part).removeprefix("\n\n")
     return told
+
+
+def _is_same(asked: str, question: str) -> bool:
+    return context.without_quotes(asked) == context.without_quotes(question)
+
+
+def _bare(text: str) -> str:
+    return context.without_quotes(text)
+
+
+def _went_along(
+    messages: list[Message], *, turn: Turn, sent_files: list[JsonObject]
+) -> bool:
+    """Tell whether messages of nothing but files went along with a run."""
+    sent = {file.get("upload_file_id") for file in sent_files}
+    keys = [str(item.id) for message in messages for item in message.attachments]
+    return bool(keys) and all(
+        turn.files.get(key, {}).get("upload_file_id") in sent for key in keys
+    )
+
+
+def was_silent_with_files(turn: Turn) -> bool:
+    """Tell whether an earlier run with files got nothing but silence.
+
+    Dify 1.13–1.15 says so that a chatflow's file is not valid (reference section 5).
+    """
+    if turn.is_first_attempt:
+        return False
+    silent = PipelineRun.objects.filter(turn=turn, error_code=SilentStream.code)
+    return silent.exclude(sent_files=[]).exists()
 
 
 def close_abandoned(turn: Turn) -> int:
@@ -57,6 +111,6 @@ def close_abandoned(turn: Turn) -> int:
     ).update(
         status=PipelineRun.Status.FAILED,
         error_code=WORKER_LOST,
-        error="The worker died while Dify was being asked.",
+        error="The worker died while an answer was being asked for.",
         finished_at=timezone.now(),
     )

@@ -14,6 +14,7 @@ from bridge_project.lib.errors import (
 )
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.payloads import Message
+from conversations import form_rows
 from conversations.decisions import (
     Situation,
     is_human_reply,
@@ -37,6 +38,11 @@ class Look:
     left_by_flow: Reason | None = None
     # The flow sent the customer a message of its own.
     flow_spoke: bool = False
+    # A human has answered since an agent was asked for a form: what the flow says after
+    # the agent's answer is for the agents.
+    is_humans: bool = False
+    # The last message of any kind, as far as Chatwoot showed it.
+    last: Message | None = None
 
     @property
     def status(self) -> str:
@@ -55,6 +61,7 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
     """
     conversation = Conversation.objects.get(pk=turn.conversation_id)
     situation, by_webhook = situation_of(conversation), True
+    last: Message | None = None
     try:
         current, last = client.show_conversation(conversation.chatwoot_conversation_id)
     except NotFound:
@@ -88,17 +95,28 @@ def look(turn: Turn, *, bot: Bot, client: ChatwootClient) -> Look:
         )
     by_flow = Turn.objects.values_list("by_flow", flat=True).get(pk=turn.pk)
     marks = marks_of(by_flow, by_webhook=by_webhook)
-    since = turn.takeover_after_id
+    since = _takeover_after_id(turn)
     reason = why_no_longer(
         situation, turn_message_id=since, bot=bot, marks=marks, kind=turn.kind
     )
+    if reason == Reason.HUMAN_HAS_TAKEN_OVER and form_rows.is_agents(turn):
+        return Look(None, situation, last=last, is_humans=True)
     without = why_no_longer(situation, turn_message_id=since, bot=bot, kind=turn.kind)
     return Look(
         why_not=reason,
         situation=situation,
         left_by_flow=without if reason is None else None,
         flow_spoke=marks.spoke,
+        last=last,
     )
+
+
+def _takeover_after_id(turn: Turn) -> int:
+    """Where an agent's answer to a form goes on, all that was said since counts."""
+    form = turn.flow_form
+    if form is None or not form_rows.is_agents(turn):
+        return turn.takeover_after_id
+    return form.turn.takeover_after_id
 
 
 def _human_reply_after(
@@ -108,7 +126,7 @@ def _human_reply_after(
 
     A note, or the customer's next message, may hide the reply that is asked for.
     """
-    since = turn.takeover_after_id
+    since = _takeover_after_id(turn)
     if last is not None and last.id <= since:
         return 0
     if last is not None and is_human_reply(last):

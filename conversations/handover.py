@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from django.conf import settings
-from django.utils import translation
+from django.db.models import QuerySet
+from django.utils import timezone, translation
 
 from bridge_project.lib.errors import (
     ConfigurationError,
@@ -13,7 +15,7 @@ from bridge_project.lib.errors import (
     UpstreamRejected,
 )
 from chatwoot_api.client import ChatwootClient
-from conversations import posting
+from conversations import business_hours, posting
 from conversations.decisions import leads
 from conversations.models import (
     Bot,
@@ -22,6 +24,7 @@ from conversations.models import (
     Reason,
     Turn,
 )
+from conversations.models.bot_settings import OutsideHours
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +38,19 @@ _QUIET = frozenset(
         Reason.TOO_OLD,
         Reason.PAUSED,
         Reason.HUMAN_IS_ASSIGNED,
+        Reason.HUMAN_HAS_TAKEN_OVER,
         Reason.ERASED,
         Reason.HANDED_OVER_BY_FLOW,
+        Reason.NOT_FOR_CONTACT,
     }
 )
 # No failure of which agents would have to be told.
-_WITHOUT_NOTE = frozenset({Reason.HANDED_OVER_BY_FLOW})
+_WITHOUT_NOTE = frozenset(
+    {Reason.HANDED_OVER_BY_FLOW, Reason.NOT_FOR_CONTACT, Reason.OUTSIDE_HOURS}
+)
+# Where a bot speaks in open conversations, each message would be told the same.
+OUTSIDE_HOURS_ONCE_IN = timedelta(hours=24)
+CEILING_ONCE_IN = timedelta(hours=1)
 
 
 def hand_over(
@@ -64,18 +74,80 @@ def hand_over(
     """
     quietly = quietly or turn.replay_of_id is not None
     tells = speaks and not quietly and turn.handover_reason not in _QUIET
-    if tells and bot.failure_public_text.strip():
-        _say(turn, OutgoingMessage.Part.FAILURE_TEXT, bot.failure_public_text, client)
-    notes = turn.handover_reason not in _WITHOUT_NOTE
-    if notes and bot.failure_private_text.strip():
+    text = _public_text(turn, bot=bot) if tells else ""
+    if text.strip():
+        _say(turn, OutgoingMessage.Part.FAILURE_TEXT, text, client)
+    note_text = _note_text(turn, bot=bot)
+    if _wants_note(turn) and note_text:
         with translation.override(bot.language or settings.LANGUAGE_CODE):
             cause = _cause(turn)
-        note = bot.failure_private_text.replace("{cause}", cause)
+        note = note_text.replace("{cause}", cause)
         _say(turn, OutgoingMessage.Part.FAILURE_NOTE, note, client)
     if opens and turn.kind == Turn.Kind.ANSWER and leads(bot):
         client.toggle_status(
             turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
         )
+
+
+def _note_text(turn: Turn, *, bot: Bot) -> str:
+    """Return the note's wording; an agent who asked is told in any case."""
+    if bot.failure_private_text.strip():
+        return bot.failure_private_text
+    return "{cause}" if turn.kind == Turn.Kind.HELP else ""
+
+
+def _public_text(turn: Turn, *, bot: Bot) -> str:
+    """Return what the customer is told, "" if nothing.
+
+    Outside business hours no colleague is promised, if there is another text.
+    """
+    reason, instead = turn.handover_reason, bot.outside_hours_text
+    if reason == Reason.OUTSIDE_HOURS:
+        is_silent = bot.outside_hours == OutsideHours.SILENT
+        text, once_in = "" if is_silent else instead, OUTSIDE_HOURS_ONCE_IN
+    elif instead.strip() and not _is_open(turn):
+        text, once_in = instead, OUTSIDE_HOURS_ONCE_IN
+    elif reason == Reason.CEILING_REACHED:
+        text, once_in = bot.ceiling_text, CEILING_ONCE_IN
+    else:
+        return bot.failure_public_text
+    return _unless_said(turn, text, within=once_in)
+
+
+def _is_open(turn: Turn) -> bool:
+    return business_hours.is_open(turn.conversation.inbox, timezone.now())
+
+
+def _unless_said(turn: Turn, text: str, *, within: timedelta) -> str:
+    """Return a text that the conversation has not been told just lately, else ""."""
+    if not text.strip():
+        return ""
+    said = _told_lately(turn, within=within).filter(
+        part=OutgoingMessage.Part.FAILURE_TEXT, content=text
+    )
+    return "" if said.exists() else text
+
+
+def _wants_note(turn: Turn) -> bool:
+    """Tell whether the agents are told why; an agent who asked is in any case."""
+    if turn.handover_reason in _WITHOUT_NOTE:
+        return False
+    is_ceiling = turn.handover_reason == Reason.CEILING_REACHED
+    if not is_ceiling or turn.kind != Turn.Kind.ANSWER:
+        return True
+    noted = _told_lately(turn, within=CEILING_ONCE_IN).filter(
+        part=OutgoingMessage.Part.FAILURE_NOTE,
+        turn__handover_reason=Reason.CEILING_REACHED,
+    )
+    return not noted.exists()
+
+
+def _told_lately(turn: Turn, *, within: timedelta) -> QuerySet[OutgoingMessage]:
+    """Return what other turns of the conversation have said since then."""
+    return OutgoingMessage.objects.filter(
+        turn__conversation=turn.conversation_id,
+        posted_at__gte=timezone.now() - within,
+    ).exclude(turn=turn)
 
 
 def _say(

@@ -46,9 +46,9 @@ def end_idle(*, now: datetime, limit: int = 50) -> dict[str, int]:
     may have missed a message.
     """
     counts: Counter[str] = Counter(ended=0, left=0, failed=0)
-    ids = Bot.objects.filter(enabled=True, idle_hours__gt=0).values_list(
-        "pk", flat=True
-    )
+    # A bot on a trial run changes nothing: the humans have the conversations.
+    bots = Bot.objects.filter(enabled=True, shadow=False, idle_hours__gt=0)
+    ids = bots.values_list("pk", flat=True)
     for pk in ids:
         try:
             bot = Bot.objects.select_related("account").get(pk=pk)

@@ -32,6 +32,29 @@ def remember(
     DifyConversation.objects.bulk_create([row], ignore_conflicts=True)
 
 
+def keep_apart(
+    conversation: Conversation,
+    *,
+    app: DifyApp,
+    dify_conversation_id: str,
+    dify_user: str,
+) -> None:
+    """Note a Dify conversation that nobody goes on with, so that it can be deleted."""
+    known = DifyConversation.objects.filter(
+        app=app, dify_conversation_id=dify_conversation_id
+    )
+    if known.exists():
+        return
+    DifyConversation.objects.create(
+        conversation=conversation,
+        app=app,
+        dify_conversation_id=dify_conversation_id,
+        dify_user=dify_user,
+        ended_at=timezone.now(),
+        end_reason=DifyConversation.End.UNUSED,
+    )
+
+
 def touch(row: DifyConversation) -> None:
     """Note that the Dify conversation is alive."""
     DifyConversation.objects.filter(pk=row.pk).update(last_used_at=timezone.now())

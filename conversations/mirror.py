@@ -55,7 +55,7 @@ def introduce(account: ChatwootAccount, current: payloads.Conversation) -> Conve
                     name="",
                     channel=current.channel,
                 )
-            _copy_state(current, conversation=conversation)
+            copy_state(current, conversation=conversation)
             conversation.save()
     return conversation
 
@@ -77,9 +77,19 @@ def take(event: ChatwootEvent, *, to: Conversation) -> None:
     """Copy what an event tells into the mirror, unless something newer is known."""
     current = event.conversation
     if current is not None and _is_news(current.updated_at, conversation=to):
-        _copy_state(current, conversation=to)
+        copy_state(current, conversation=to)
     if event.message is not None and event.name == "message_created":
         _take_message(event.message, conversation=to)
+
+
+def note_click(event: ChatwootEvent, *, conversation: Conversation) -> None:
+    """Note that the customer was there: a click is no message, and has no number."""
+    at = event.message.updated_at if event.message else None
+    known = conversation.last_customer_message_at
+    if at is None or (known is not None and known >= at):
+        return
+    conversation.last_customer_message_at = at
+    conversation.save(update_fields=["last_customer_message_at"])
 
 
 def _is_news(moment: datetime | None, *, conversation: Conversation) -> bool:
@@ -91,7 +101,8 @@ def _is_news(moment: datetime | None, *, conversation: Conversation) -> bool:
     return known is None or (moment is not None and moment >= known)
 
 
-def _copy_state(current: payloads.Conversation, *, conversation: Conversation) -> None:
+def copy_state(current: payloads.Conversation, *, conversation: Conversation) -> None:
+    """Copy how the conversation stands; the caller knows that it is news."""
     if current.status in ConversationStatus.values:
         conversation.status = current.status
     conversation.channel = current.channel or conversation.channel

@@ -6,27 +6,40 @@ connection is held while Chatwoot or Dify is called (see `lib.http`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.utils import timezone
 
-from bridge_project.lib.errors import BridgeError, ConfigurationError
+from bridge_project.lib.errors import BridgeError, ConfigurationError, UpstreamError
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import ChatwootAccount, Health
+from chatwoot_api.payloads import Message
 from conversations import (
     aftermath,
-    answering,
+    answers,
+    asking,
+    business_hours,
+    ceilings,
     context,
+    drafts,
+    flow_forms,
+    form_rows,
     former_runs,
     freshness,
+    greetings,
     handover,
+    incoming,
+    opening_statement,
     posting,
+    resets,
     slots,
     turns,
 )
 from conversations.aftermath import Result
+from conversations.answers import Answer, Typing, suggestions
 from conversations.call_log import CallRecorder
 from conversations.decisions import (
     CLOSED,
@@ -42,6 +55,7 @@ from conversations.leases import Watch, keeper
 from conversations.models import (
     Bot,
     ConversationStatus,
+    FlowForm,
     OutgoingMessage,
     PipelineRun,
     Reason,
@@ -49,6 +63,7 @@ from conversations.models import (
     Turn,
     WebhookEvent,
 )
+from conversations.models.bot_settings import DIFY, OutsideHours
 from conversations.outcomes import (
     LEASE_LOST,
     AccountRefused,
@@ -56,6 +71,8 @@ from conversations.outcomes import (
     LeaseLost,
     NoAnswer,
 )
+from conversations.providers import NOTHING
+from conversations.resets import Reset
 from dify_api.models import DifyApp
 from dify_api.payloads import Outcome
 
@@ -73,40 +90,13 @@ class Ending:
     replied_as: str = ""
 
 
-class Typing:
-    """The typing sign; Chatwoot never hides it by itself.
-
-    A sign that fails costs nobody the answer.
-    """
-
-    def __init__(self, turn: Turn, *, bot: Bot, client: ChatwootClient) -> None:
-        situation = situation_of(turn.conversation)
-        self._number = turn.conversation.chatwoot_conversation_id
-        self._client = client
-        # Who gets a note, or has a human, is not waiting for the bot.
-        self._wanted = replies_as(bot, situation, kind=turn.kind) == ReplyAs.MESSAGE
-        self.is_shown = False
-
-    def show(self) -> None:
-        """Show it to the customer."""
-        self._set(on=True)
-
-    def hide(self) -> None:
-        """Take it away, if it was shown."""
-        if self.is_shown:
-            self._set(on=False)
-
-    def _set(self, *, on: bool) -> None:
-        if self._wanted and self._client.can_speak:
-            self.is_shown = on
-            self._client.show_typing(self._number, on=on)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What one attempt at a turn works with."""
 
     turn: Turn
+    messages: Sequence[Message]
+    quotes: Mapping[int, str]
     question: str
     bot: Bot
     client: ChatwootClient
@@ -114,6 +104,8 @@ class Attempt:
     typing: Typing
     lease: UUID
     watch: Watch
+    # The customer has begun anew in this turn.
+    reset: Reset | None = None
 
 
 def run(turn_id: int) -> Result:
@@ -151,6 +143,7 @@ def run(turn_id: int) -> Result:
             result = Result(
                 f"{ending.status}: {ending.reason}",
                 next_turn_id=following.pk if following else None,
+                delay_s=turns.pause_s(following),
             )
         finally:
             recorder.flush()
@@ -167,7 +160,14 @@ def _load(turn_id: int) -> tuple[Turn, list[WebhookEvent]]:
         WebhookEvent.objects.filter(turn=turn_id).order_by("chatwoot_message_id")
     )
     turn = Turn.objects.select_related(
-        "bot__account", "bot__dify_app", "conversation__account", "conversation__inbox"
+        "bot__account",
+        "bot__dify_app",
+        "bot__command_app",
+        "bot__openai_server",
+        "conversation__account",
+        "conversation__inbox",
+        "flow_form__turn",
+        "flow_form__run__dify_app",
     ).get(pk=turn_id)
     if events:
         turn.last_message_id = events[-1].chatwoot_message_id or 0
@@ -194,27 +194,32 @@ def _begin(
     watch: Watch,
     recorder: CallRecorder,
 ) -> Ending:
+    reset, events = resets.split(events)
     # A bot that was deleted meanwhile leaves its customers to the humans.
     bot = turn.bot or Bot(account=turn.conversation.account, enabled=False)
     accounts = ChatwootAccount.objects.filter(pk=bot.account_id)
     client = ChatwootClient(
         bot.account, call_log=recorder, on_refused=accounts.note_refusal
     )
+    # A handover asks nothing, and has to work whatever the events look like.
+    messages = [] if turn.handover_reason else context.messages_of(events)
+    quotes = context.quotes_for(messages, turn=turn)
     attempt = Attempt(
         turn=turn,
-        # A handover asks nothing, and has to work whatever the events look like.
-        question=""
-        if turn.handover_reason
-        else context.question(context.messages_of(events)),
+        messages=messages,
+        quotes=quotes,
+        question=context.question(messages, files=turn.files, quotes=quotes),
         bot=bot,
         client=client,
         recorder=recorder,
         typing=Typing(turn, bot=bot, client=client),
         lease=lease,
         watch=watch,
+        reset=reset,
     )
-    # Somebody may have been shown it while the turn waited for more messages.
-    attempt.typing.is_shown = bot.debounce_s > 0 and turn.attempts <= 1
+    # Somebody may have been shown it while the turn waited for more messages, or by a
+    # worker that died.
+    attempt.typing.is_shown = bot.debounce_s > 0 or turn.attempts > 1
     try:
         return _work(attempt)
     except Interrupted as err:
@@ -234,14 +239,24 @@ def _work(attempt: Attempt) -> Ending:
             raise NoAnswer(Reason.INTERNAL_ERROR)
         if aftermath.is_too_late(turn):
             return Ending(Turn.Status.FAILED, Reason(turn.handover_reason))
+    if not client.has_token:
+        # It was taken away; nothing can be posted, and nothing handed over.
+        failed, skipped = Turn.Status.FAILED, Turn.Status.SKIPPED
+        status = failed if turn.handover_reason else skipped
+        return Ending(status, Reason.NO_CREDENTIALS)
     if not client.can_act:
         raise AccountRefused
+    if turn.kind == Turn.Kind.GREETING:
+        return _greet(attempt)
     # 1. An earlier attempt may have posted the answer and died before it said so.
-    posted_as = _posted_as(turn, client=client)
+    is_asking = flow_forms.is_begun(turn, bot=bot)
+    posted_as = None if is_asking else _posted_as(attempt)
     if posted_as is not None:
         return _answered(attempt, replied_as=posted_as)
     if not turn.handover_reason:
         _check_worth(attempt)
+    elif aftermath.is_unnoticed(turn):
+        return Ending(Turn.Status.SKIPPED, Reason(turn.handover_reason))
     # 2. Is it still ours to answer?
     look = freshness.look(turn, bot=bot, client=client)
     if turn.handover_reason:
@@ -252,43 +267,126 @@ def _work(attempt: Attempt) -> Ending:
     if not bot.enabled:
         reason = Reason.BOT_DISABLED if turn.bot else Reason.NO_BOT_FOR_INBOX
         return _not_answered(attempt, reason=reason, status=look.status)
+    if (form := flow_forms.unclear(turn)) is not None:
+        return _pose(attempt, form, look=look, run=None)
+    if attempt.reset is not None:
+        resets.forget(turn, bot=bot, reset=attempt.reset)
+        if attempt.reset.is_all:
+            return _begin_anew(attempt, look=look)
     # 3. Ask.
     attempt.typing.show()
     answered = _ask(attempt, flow_spoke=look.flow_spoke)
+    answer = answers.prepare(answered, turn=turn, bot=bot)
     attempt.typing.hide()
     # 4. Dify took its time: look again, just before posting.
     look = freshness.look(turn, bot=bot, client=client)
     if look.why_not is not None:
         return _not_answered(attempt, reason=look.why_not, status=look.status)
-    missing = _why_no_answer(answered)
+    by_itself = look.flow_spoke or look.left_by_flow
+    if answered.outcome == NOTHING and not by_itself:
+        return Ending(Turn.Status.SKIPPED, Reason.NOTHING_TO_SAY)
+    form = flow_forms.to_pose(turn, run=answered, bot=bot)
+    if form is not None:
+        return _pose(attempt, form, look=look, run=answered)
+    missing = _why_no_answer(answered, answer=answer)
     if missing == Reason.EMPTY_ANSWER and (look.flow_spoke or look.left_by_flow):
         return _ended_by_flow(attempt, look=look)
+    if missing == Reason.EMPTY_ANSWER and (noted := _noted_by_flow(attempt, look=look)):
+        note = ReplyAs.PRIVATE_NOTE
+        return _answered(attempt, replied_as=note, status=look.status, said=noted)
     if missing is not None:
         raise NoAnswer(missing)
     _claim_post(attempt)
     # 5. Post.
     replied_as = replies_as(bot, look.situation, kind=turn.kind)
-    posting.post_once(
+    if look.is_humans:
+        replied_as = ReplyAs.PRIVATE_NOTE
+    said = _as_said(answer.text, attempt=attempt, replied_as=replied_as)
+    answers.deliver(
         turn,
-        part=OutgoingMessage.Part.ANSWER,
-        content=answered.answer,
+        replace(answer, text=said),
         private=replied_as == ReplyAs.PRIVATE_NOTE,
         client=client,
+        bot=bot,
+        keep=lambda: _keep(attempt),
     )
     if bot.account.health in (Health.UNKNOWN, Health.FAILING):
         ChatwootAccount.objects.filter(pk=bot.account.pk).usable().mark_ok()
+    if replied_as == ReplyAs.MESSAGE and answer.choices is None:
+        _offer_questions(attempt, run=answered)
     return _answered(attempt, replied_as=replied_as, status=look.status)
 
 
-def _answered(attempt: Attempt, *, replied_as: ReplyAs, status: str = "") -> Ending:
+def _pose(
+    attempt: Attempt, form: FlowForm, *, look: Look, run: PipelineRun | None
+) -> Ending:
+    """Ask for the form that the flow waits for; agents have to see theirs.
+
+    Where the bot only suggests, nobody is asked: the humans have the conversation.
+    """
+    turn, bot, client = attempt.turn, attempt.bot, attempt.client
+    if replies_as(bot, look.situation, kind=turn.kind) != ReplyAs.MESSAGE:
+        form_rows.withdraw(turn.conversation_id)
+        raise NoAnswer(Reason.DIFY_PAUSED)
+    _claim_post(attempt)
+    posed = flow_forms.pose(
+        form, turn=turn, bot=bot, client=client, run=run, private=look.is_humans
+    )
+    if posed == flow_forms.Pose.CUSTOMER:
+        status = Turn.Status.ANSWERED
+        return Ending(status, Reason.ASKED_FOR_FORM, ReplyAs.MESSAGE)
+    if hides_from_humans(status=look.status, bot=bot):
+        client.toggle_status(
+            turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
+        )
+    return Ending(Turn.Status.HANDED_OVER, Reason.ASKED_FOR_FORM)
+
+
+def _offer_questions(attempt: Attempt, *, run: PipelineRun) -> None:
+    """Offer what Dify suggests to ask next, while the customer is still ours."""
+    turn, bot, client = attempt.turn, attempt.bot, attempt.client
+    if turn.kind != Turn.Kind.ANSWER or not suggestions.may_have_any(run, bot=bot):
+        return
+    questions = suggestions.ask(run, call_log=attempt.recorder)
+    if not questions or attempt.watch.is_interrupted():
+        return
+    if freshness.look(turn, bot=bot, client=client).why_not is None:
+        suggestions.offer(turn, questions, bot=bot, client=client)
+
+
+def _as_said(text: str, *, attempt: Attempt, replied_as: ReplyAs) -> str:
+    """Return the answer as it is posted: a suggestion says whose it is."""
+    bot, kind = attempt.bot, attempt.turn.kind
+    if replied_as == ReplyAs.MESSAGE or not drafts.suggests(bot, kind=kind):
+        return text
+    return drafts.marked(text, bot=bot, kind=kind)
+
+
+def _noted_by_flow(attempt: Attempt, *, look: Look) -> str:
+    """Return what a flow that answers by callbacks wrote for the agents, "" if nothing.
+
+    It meant to tell the customer; where the bot only suggests, these are its notes.
+    """
+    bot, kind = attempt.bot, attempt.turn.kind
+    is_note = replies_as(bot, look.situation, kind=kind) == ReplyAs.PRIVATE_NOTE
+    if not is_note or not drafts.suggests(bot, kind=kind):
+        return ""
+    return drafts.said_by_flow(attempt.turn)
+
+
+def _answered(
+    attempt: Attempt, *, replied_as: ReplyAs, status: str = "", said: str = ""
+) -> Ending:
     """End a turn whose answer is posted; a note brings the customer to the humans.
 
     Only the bot sees a pending conversation. Where it wrote a note there because the
-    customer wants a human, or on a trial run, the humans have to answer.
+    customer wants a human, or on a trial run, the humans have to answer. `said` is what
+    the flow noted by callbacks in place of an answer.
     """
     turn, bot = attempt.turn, attempt.bot
     if replied_as == ReplyAs.MESSAGE:
         return Ending(Turn.Status.ANSWERED, Reason.ANSWERED, replied_as)
+    drafts.record(turn, bot=bot, said=said)
     is_answer = turn.kind == Turn.Kind.ANSWER
     if is_answer and hides_from_humans(
         status=status or situation_of(turn.conversation).status, bot=bot
@@ -298,6 +396,68 @@ def _answered(attempt: Attempt, *, replied_as: ReplyAs, status: str = "") -> End
         )
     reason = Reason.ANSWERED if is_answer and not leads(bot) else Reason.SUGGESTED
     return Ending(Turn.Status.ANSWERED, reason, replied_as)
+
+
+def _greet(attempt: Attempt) -> Ending:
+    """Say hello, unless something has been said meanwhile."""
+    turn, bot, client = attempt.turn, attempt.bot, attempt.client
+    part = OutgoingMessage.Part.GREETING
+    if turn.handover_reason:
+        return Ending(Turn.Status.SKIPPED, Reason(turn.handover_reason))
+    if not posting.is_posted(turn, part=part, client=client):
+        text, rich = opening_statement.wording(
+            turn.conversation, bot=bot, call_log=attempt.recorder
+        )
+        look = freshness.look(turn, bot=bot, client=client)
+        reason = look.why_not or greetings.why_not_now(turn, bot=bot, look=look)
+        if reason is None and not text:
+            reason = Reason.NOTHING_TO_SAY
+        if reason is not None:
+            return Ending(Turn.Status.SKIPPED, reason)
+        _claim_post(attempt)
+        posting.post_once(
+            turn, part=part, content=text, private=False, client=client, rich=rich
+        )
+    return Ending(Turn.Status.ANSWERED, Reason.GREETING, ReplyAs.MESSAGE)
+
+
+def _begin_anew(attempt: Attempt, *, look: Look) -> Ending:
+    """Tell the customer that the bot has forgotten; agents need not be told."""
+    turn, bot = attempt.turn, attempt.bot
+    replied_as = replies_as(bot, look.situation, kind=turn.kind)
+    if replied_as != ReplyAs.MESSAGE or not bot.reset_text.strip():
+        return Ending(Turn.Status.SKIPPED, Reason.RESET)
+    _claim_post(attempt)
+    posting.post_once(
+        turn,
+        part=OutgoingMessage.Part.ANSWER,
+        content=bot.reset_text,
+        private=False,
+        client=attempt.client,
+    )
+    return Ending(Turn.Status.ANSWERED, Reason.ANSWERED, replied_as)
+
+
+def _check_limits(attempt: Attempt, *, now: datetime) -> None:
+    """Raise NoAnswer outside business hours, and at a ceiling.
+
+    Whoever was asked for this turn already was let in then, and so was a flow that an
+    answer to its form resumes.
+    """
+    turn, bot = attempt.turn, attempt.bot
+    if turn.flow_form_id is not None:
+        return
+    is_answer = turn.kind == Turn.Kind.ANSWER
+    if is_answer and bot.outside_hours != OutsideHours.ANSWER:
+        is_new = turn.is_first_attempt or not turn.runs.exists()
+        if is_new and not business_hours.is_open(turn.conversation.inbox, now):
+            raise NoAnswer(Reason.OUTSIDE_HOURS)
+    if not _only_resets(attempt):
+        ceilings.check(turn, bot=bot, now=now)
+
+
+def _only_resets(attempt: Attempt) -> bool:
+    return attempt.reset is not None and attempt.reset.is_all
 
 
 def _check_worth(attempt: Attempt) -> None:
@@ -313,15 +473,17 @@ def _check_worth(attempt: Attempt) -> None:
             Reason.CHATWOOT_FAILED,
             error="Chatwoot refuses the bot's token. Enter a new one at the account.",
         )
-    if bot.dify_app is None or _has_answer(attempt, app=bot.dify_app):
+    _check_limits(attempt, now=now)
+    app = asking.app_of(turn, bot=bot)
+    if app is None or _only_resets(attempt) or _has_answer(attempt, app=app):
         return
-    if bot.dify_app.health == DifyApp.Health.REFUSED:
+    if app.health == DifyApp.Health.REFUSED:
         raise NoAnswer(
             Reason.DIFY_FAILED,
             error="Dify refuses the app's key, so it was not asked. Enter a new key at "
             "the Dify app.",
         )
-    slots.check(turn, app=bot.dify_app, now=now)
+    slots.check(turn, app=app, now=now)
 
 
 def _has_answer(attempt: Attempt, *, app: DifyApp) -> bool:
@@ -329,6 +491,8 @@ def _has_answer(attempt: Attempt, *, app: DifyApp) -> bool:
     turn = attempt.turn
     if turn.is_first_attempt:
         return False
+    if turn.kind == Turn.Kind.HELP:
+        return turn.runs.filter(status=PipelineRun.Status.SUCCEEDED).exists()
     former = former_runs.former_run(turn, question=attempt.question, app=app)
     return former is not None and former.status == PipelineRun.Status.SUCCEEDED
 
@@ -359,27 +523,44 @@ def _ended_by_flow(attempt: Attempt, *, look: Look) -> Ending:
 
 
 def _ask(attempt: Attempt, *, flow_spoke: bool) -> PipelineRun:
-    app = attempt.bot.dify_app
-    if app is None:
-        raise ConfigurationError("The bot has no Dify app. Choose one at the bot.")
-    return answering.answer_for(
+    files = _files(attempt)
+    return asking.ask(
         attempt.turn,
-        question=attempt.question,
+        question=files.question() if files else attempt.question,
+        files=files,
         bot=attempt.bot,
-        app=app,
+        client=attempt.client,
         recorder=attempt.recorder,
         watch=attempt.watch,
         flow_spoke=flow_spoke,
     )
 
 
-def _why_no_answer(run: PipelineRun) -> Reason | None:
+def _files(attempt: Attempt) -> incoming.Files | None:
+    """Bring what the customer sent besides text to whoever is asked."""
+    turn, bot = attempt.turn, attempt.bot
+    of_customer = turn.kind in (Turn.Kind.ANSWER, Turn.Kind.DRAFT)
+    if not of_customer or turn.flow_form_id is not None:
+        return None
+    return incoming.bring(
+        turn,
+        messages=attempt.messages,
+        quotes=attempt.quotes,
+        bot=bot,
+        app=bot.dify_app if bot.provider == DIFY else None,
+        client=attempt.client,
+        recorder=attempt.recorder,
+        watch=attempt.watch,
+    )
+
+
+def _why_no_answer(run: PipelineRun, *, answer: Answer) -> Reason | None:
     """A paused or stopped run may have said something; it is not the answer."""
     if run.outcome == Outcome.PAUSED:
         return Reason.DIFY_PAUSED
     if run.outcome == Outcome.STOPPED:
         return Reason.DIFY_STOPPED
-    return None if run.answer.strip() else Reason.EMPTY_ANSWER
+    return Reason.EMPTY_ANSWER if answer.is_empty else None
 
 
 def _keep(attempt: Attempt) -> None:
@@ -406,19 +587,30 @@ def _claim_post(attempt: Attempt) -> None:
     raise Interrupted(cause)
 
 
-def _posted_as(turn: Turn, *, client: ChatwootClient) -> ReplyAs | None:
-    """Return in which form the answer was posted already, None if it was not."""
-    part = OutgoingMessage.Part.ANSWER
+def _posted_as(attempt: Attempt) -> ReplyAs | None:
+    """Return in which form the answer was posted already, None if it was not.
+
+    What is left of one that was begun is posted now. Where that fails for good, the
+    humans have to look; that is what the handover is for.
+    """
+    turn, client = attempt.turn, attempt.client
     try:
-        if not posting.is_posted(turn, part=part, client=client):
-            return None
+        first = answers.first_posted(turn, client=client)
     except posting.CannotBeKnown:
-        # The humans have to look; that is what the handover is for.
         if turn.handover_reason:
             return None
         raise
-    was_note = OutgoingMessage.objects.filter(turn=turn, part=part, private=True)
-    return ReplyAs.PRIVATE_NOTE if was_note.exists() else ReplyAs.MESSAGE
+    if first is None:
+        return None
+    try:
+        answers.post_rest(
+            turn, client=client, bot=attempt.bot, keep=lambda: _keep(attempt)
+        )
+    except (UpstreamError, ConfigurationError):
+        if turn.handover_reason:
+            return None
+        raise
+    return ReplyAs.PRIVATE_NOTE if first.private else ReplyAs.MESSAGE
 
 
 def _hand_over(attempt: Attempt, *, look: Look) -> Ending:
@@ -428,6 +620,8 @@ def _hand_over(attempt: Attempt, *, look: Look) -> Ending:
     then hears no apology; the agents get the note in any case.
     """
     turn, not_ours = attempt.turn, look.why_not
+    if form_rows.are_asked(attempt.bot):
+        form_rows.withdraw(turn.conversation_id)
     if not_ours is None or not_ours in SILENCED:
         left, spoke = look.left_by_flow, look.flow_spoke
         handover.hand_over(
@@ -436,7 +630,9 @@ def _hand_over(attempt: Attempt, *, look: Look) -> Ending:
             client=attempt.client,
             speaks=replies_as(attempt.bot, look.situation, kind=turn.kind)
             == ReplyAs.MESSAGE,
-            quietly=not_ours is not None or (left is not None and spoke),
+            quietly=not_ours is not None
+            or look.is_humans
+            or (left is not None and spoke),
             opens=not is_settled_by_flow(left, status=look.status, spoke=spoke),
         )
     elif not handover.was_begun(turn):

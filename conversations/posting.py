@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db.models import Min, Q
@@ -15,9 +16,12 @@ from bridge_project.lib.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from bridge_project.lib.types import JsonObject
 from chatwoot_api.client import ChatwootClient
+from chatwoot_api.message_calls import Upload
 from chatwoot_api.payloads import MARK_KEY
 from conversations.models import OutgoingMessage, Turn, WebhookEvent
+from conversations.rich import Rich
 
 # Behind a proxy that gave up, Chatwoot may still be at work on the request.
 ABSENT_AFTER = timedelta(seconds=30)
@@ -36,27 +40,85 @@ def post_once(
     content: str,
     private: bool,
     client: ChatwootClient,
+    number: int = 0,
+    rich: Rich | None = None,
+    files: Sequence[Upload] = (),
 ) -> None:
     """Post a message unless it is posted already.
 
-    Raises OutcomeUnknown when the connection was lost, CannotBeKnown when such a
-    message can be looked up nowhere; it is never posted again on a guess.
+    Where Chatwoot shows no items, those of `rich` are written below the text. Raises
+    OutcomeUnknown when the connection was lost, CannotBeKnown when such a message can
+    be looked up nowhere; it is never posted again on a guess.
     """
-    message = _begun(turn, part=part)
+    message = _begun(turn, part=part, number=number)
     if message is not None and (message.posted_at or _settle(message, client=client)):
         return
-    message = message or OutgoingMessage(turn=turn, part=part, private=private)
-    message.content = content
+    known = message or OutgoingMessage(turn=turn, part=part, number=number)
+    fill(known, content=content, private=private, rich=rich)
+    _post(known, client=client, files=files)
+
+
+def fill(
+    message: OutgoingMessage, *, content: str, private: bool, rich: Rich | None = None
+) -> None:
+    """Write down what a message will say."""
+    message.content, message.private = content, private
+    message.rich = details_of(rich)
+    channel = message.turn.conversation.channel
+    if rich is not None and not rich.is_shown(channel=channel, private=private):
+        lines = [content.strip(), rich.as_lines()]
+        message.content = "\n\n".join(line for line in lines if line)
+
+
+def details_of(rich: Rich | None) -> JsonObject:
+    """Return how a row keeps items, also those that are only told in its text."""
+    if rich is None:
+        return {}
+    return {"content_type": rich.content_type, **rich.attributes()}
+
+
+def post_planned(
+    message: OutgoingMessage, *, client: ChatwootClient, files: Sequence[Upload] = ()
+) -> None:
+    """Post a message whose row says it all, unless it is posted already.
+
+    Raises as `post_once` does.
+    """
+    if not is_there(message, client=client):
+        _post(message, client=client, files=files)
+
+
+def is_there(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
+    """Tell whether a message was posted, looking it up after an unknown outcome."""
+    if message.posted_at:
+        return True
+    is_new = message._state.adding or message.turn.is_first_attempt
+    if is_new and message.attempted_at is None:
+        return False
+    return _settle(message, client=client)
+
+
+def _post(
+    message: OutgoingMessage, *, client: ChatwootClient, files: Sequence[Upload]
+) -> None:
     message.attempted_at = timezone.now()
     message.save()
-    conversation = turn.conversation
+    conversation = message.turn.conversation
+    rich = rich_of(message)
+    if rich is not None and not rich.is_shown(
+        channel=conversation.channel, private=message.private
+    ):
+        rich = None
     try:
         posted_id = client.create_message(
             conversation.chatwoot_conversation_id,
-            content=content,
-            private=private,
+            content=message.content,
+            private=message.private,
             mark=str(message.mark),
             channel=conversation.channel,
+            content_type=rich.content_type if rich else "text",
+            content_attributes=rich.attributes() if rich else None,
+            files=files,
         )
     except UpstreamError as err:
         if _was_not_taken(err):
@@ -66,11 +128,23 @@ def post_once(
     _is_posted(message, chatwoot_message_id=posted_id)
 
 
+def rich_of(message: OutgoingMessage) -> Rich | None:
+    """Return the items that go, or went, with a message."""
+    kind, items = message.rich.get("content_type"), message.rich.get("items")
+    if not isinstance(kind, str) or not isinstance(items, list):
+        return None
+    return Rich(
+        content_type=kind,
+        items=tuple(item for item in items if isinstance(item, dict)),
+        button_label=str(message.rich.get("button_label", "")),
+    )
+
+
 def is_posted(
-    turn: Turn, *, part: OutgoingMessage.Part, client: ChatwootClient
+    turn: Turn, *, part: OutgoingMessage.Part, client: ChatwootClient, number: int = 0
 ) -> bool:
     """Tell whether a part was posted, looking it up after an unknown outcome."""
-    message = _begun(turn, part=part)
+    message = _begun(turn, part=part, number=number)
     if message is None:
         return False
     return bool(message.posted_at) or _settle(message, client=client)
@@ -83,11 +157,13 @@ def is_unsettled(turn: Turn) -> bool:
     ).exists()
 
 
-def _begun(turn: Turn, *, part: OutgoingMessage.Part) -> OutgoingMessage | None:
+def _begun(
+    turn: Turn, *, part: OutgoingMessage.Part, number: int
+) -> OutgoingMessage | None:
     """Return what an earlier attempt began to post."""
     if turn.is_first_attempt:
         return None
-    return OutgoingMessage.objects.filter(turn=turn, part=part).first()
+    return OutgoingMessage.objects.filter(turn=turn, part=part, number=number).first()
 
 
 def _was_not_taken(err: UpstreamError) -> bool:

@@ -17,6 +17,8 @@ from conversations.models import (
     Callback,
     Conversation,
     DifyConversation,
+    Draft,
+    FlowForm,
     Job,
     JobItem,
     OutgoingMessage,
@@ -35,12 +37,16 @@ def remove_turns(turn_ids: Sequence[int]) -> Counter[str]:
     """
     _keep_ids_in_dify(turn_ids)
     Turn.objects.filter(replay_of__in=turn_ids).update(replay_of=None)
+    forms = FlowForm.objects.filter(turn__in=turn_ids)
+    Turn.objects.filter(flow_form__in=forms.values("pk")).update(flow_form=None)
     runs = PipelineRun.objects.filter(turn__in=turn_ids).values("pk")
     return Counter(
         # One after the other: an index serves each, and none serves both at once.
         callbacks=remove_callbacks(Callback.objects.filter(turn__in=turn_ids))
         + remove_callbacks(Callback.objects.filter(run__in=runs)),
         calls=_delete(UpstreamCall.objects.filter(turn__in=turn_ids)),
+        flow_forms=_delete(forms),
+        drafts=_delete(Draft.objects.filter(turn__in=turn_ids)),
         outgoing_messages=_delete(OutgoingMessage.objects.filter(turn__in=turn_ids)),
         runs=_delete(PipelineRun.objects.filter(turn__in=turn_ids)),
         events=remove_events(WebhookEvent.objects.filter(turn__in=turn_ids)),

@@ -8,12 +8,12 @@ emptied is simply emptied again, and rows that another worker is deleting are sk
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db import transaction
@@ -27,6 +27,8 @@ from conversations.models import (
     Callback,
     Conversation,
     DifyConversation,
+    Draft,
+    FlowForm,
     Job,
     OutgoingMessage,
     PipelineRun,
@@ -49,7 +51,21 @@ JOBS_KEPT_FOR = timedelta(days=90)
 _EVER = datetime.min.replace(tzinfo=UTC)
 # Nobody works on one conversation for so long; by now they are of dead processes.
 LOCKS_KEPT_FOR = timedelta(hours=1)
-_NO_TEXTS = Q(query="", inputs={}, answer="", thinking="", notes=[], error="")
+_NO_TEXTS: Mapping[str, Any] = {
+    "query": "",
+    "inputs": {},
+    "answer": "",
+    "files": [],
+    "suggestions": [],
+    "sent_files": [],
+    "thinking": "",
+    "notes": [],
+    "error": "",
+}
+# Who answers the form has to be understood, and brought to its run.
+_WAITS_FOR_FORM = Exists(
+    FlowForm.objects.filter(turn=OuterRef("pk"), status=FlowForm.Status.WAITING)
+)
 _NOTHING_ASKED = Q(arguments={}, before={}, after={}, answer={}, message="")
 RowT = TypeVar("RowT", bound=Model)
 
@@ -262,7 +278,7 @@ class _Pruning:
             Turn.objects.filter(conversation__account=self._account_id),
             moment="created_at",
             until=self._before_texts,
-            in_use=Q(status__in=UNFINISHED),
+            in_use=Q(status__in=UNFINISHED) | Q(_WAITS_FOR_FORM),
             empty=_empty_turns,
         ).run(self._retention, mark="texts_done_until", budget=self._budget)
 
@@ -315,17 +331,21 @@ def _locked(rows: QuerySet[RowT], *, order: str) -> list[int]:
 
 def _empty_turns(turn_ids: list[int]) -> int:
     """Empty what was said in finished turns; reasons, codes, ids and numbers stay."""
-    runs = PipelineRun.objects.filter(turn__in=turn_ids).exclude(_NO_TEXTS)
-    runs.update(query="", inputs={}, answer="", thinking="", notes=[], error="")
+    runs = PipelineRun.objects.filter(turn__in=turn_ids).exclude(**_NO_TEXTS)
+    runs.update(**_NO_TEXTS)
     posts = OutgoingMessage.objects.filter(turn__in=turn_ids)
-    posts.exclude(content="").update(content="")
+    posts.exclude(content="", rich={}).update(content="", rich={})
     calls = UpstreamCall.objects.filter(turn__in=turn_ids)
     calls.exclude(request_excerpt="", response_excerpt="").update(
         request_excerpt="", response_excerpt=""
     )
     _empty_callbacks(Callback.objects.filter(turn__in=turn_ids))
+    forms = FlowForm.objects.filter(turn__in=turn_ids)
+    forms.update(content="", fields=[], answer={}, form_token="")
+    drafts = Draft.objects.filter(turn__in=turn_ids)
+    drafts.exclude(text="", human_text="").update(text="", human_text="")
     turns = Turn.objects.filter(pk__in=turn_ids)
-    turns.exclude(error="").update(error="")
+    turns.exclude(error="", files={}).update(error="", files={})
     return len(turn_ids)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from enum import StrEnum
 
 from bridge_project.lib.types import JsonObject, JsonValue
@@ -17,6 +19,10 @@ class Choice(StrEnum):
     UNKNOWN = "unknown"
 
 
+# Keys of attributes have neither commas nor spaces.
+_BETWEEN_NAMES = re.compile(r"[,;\s]+")
+
+
 def chosen(bot: Bot, *sources: JsonObject) -> Choice:
     """Return the choice that the first of the `sources` with the attribute names.
 
@@ -24,8 +30,7 @@ def chosen(bot: Bot, *sources: JsonObject) -> Choice:
     attributes. Whatever is not known counts as a human's, but that is the caller's to
     say.
     """
-    value = _first(bot.support_mode_attribute, sources)
-    word = _folded(value)
+    word = _first(bot.support_mode_attribute, sources)
     if word in _words(bot.support_mode_bot_values):
         return Choice.BOT
     if word in _words(bot.support_mode_human_values):
@@ -35,15 +40,20 @@ def chosen(bot: Bot, *sources: JsonObject) -> Choice:
 
 def is_set(bot: Bot, *sources: JsonObject) -> bool:
     """Tell whether the attribute is there at all; a form's may come a little later."""
-    return bool(_folded(_first(bot.support_mode_attribute, sources)))
+    return bool(_first(bot.support_mode_attribute, sources))
 
 
-def _first(name: str, sources: tuple[JsonObject, ...]) -> JsonValue:
+def _first(names: str, sources: tuple[JsonObject, ...]) -> str:
+    """Return the first value, folded; "" if it is nowhere.
+
+    Several names may be given: forms that were made at different times, or elsewhere.
+    """
+    wanted = [name for name in _BETWEEN_NAMES.split(names) if name]
     for source in sources:
-        value = source.get(name)
-        if _folded(value):
-            return value
-    return None
+        for name in wanted:
+            if word := _folded(source.get(name)):
+                return word
+    return ""
 
 
 def _words(lines: str) -> set[str]:
@@ -51,5 +61,21 @@ def _words(lines: str) -> set[str]:
 
 
 def _folded(value: JsonValue) -> str:
-    """Return a value as it is compared: case and spaces do not matter."""
-    return " ".join(value.casefold().split()) if isinstance(value, str) else ""
+    """Return a value as it is compared; "" for what is no choice at all.
+
+    Case and spaces do not matter, nor how “ё” is typed. A checkbox is “true” or
+    “false”, a number its digits; of a list the first entry counts.
+    """
+    if isinstance(value, list):
+        return next((word for item in value if (word := _folded(item))), "")
+    if isinstance(value, bool | int | float):
+        value = str(value)
+    if not isinstance(value, str):
+        return ""
+    text = unicodedata.normalize("NFKC", value).casefold().replace("ё", "е")
+    # Neither visible: spaces of any kind, and marks such as zero-width ones.
+    return "".join(
+        char
+        for char in text
+        if not char.isspace() and unicodedata.category(char) != "Cf"
+    )

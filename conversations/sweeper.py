@@ -18,7 +18,7 @@ from typing import NamedTuple
 from django.utils import timezone
 
 from bridge_project.lib.database import release_connection
-from conversations import jobs, sweep, tasks, trials
+from conversations import feedback, flow_forms, jobs, sweep, tasks, trials
 from conversations.tasks import Work
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ EVENTS_AT_ONCE = 16
 TURNS_AT_ONCE = 200
 JOBS_AT_ONCE = 4
 TRIALS_AT_ONCE = 4
+FORMS_AT_ONCE = 4
+FEEDBACK_AT_ONCE = 4
 
 
 class Chore(NamedTuple):
@@ -42,6 +44,8 @@ class Chore(NamedTuple):
 CHORES = (
     Chore(jobs.run_job, jobs.due, JOBS_AT_ONCE),
     Chore(tasks.run_trial, trials.due, TRIALS_AT_ONCE),
+    Chore(tasks.attend_form, flow_forms.due, FORMS_AT_ONCE),
+    Chore(tasks.send_feedback, feedback.due, FEEDBACK_AT_ONCE),
 )
 
 

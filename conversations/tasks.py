@@ -14,7 +14,7 @@ from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from conversations import pipeline, processing, slots, trials
+from conversations import feedback, flow_forms, pipeline, processing, slots, trials
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ SILENT_AFTER_FAILURE_S = 5.0
 def process_event(event_id: int) -> None:
     """Decide about a stored event."""
     now = timezone.now()
-    turn = processing.process(event_id, now=now)
+    turn = processing.process(event_id, now=now, wake_feedback=wake_feedback)
     if turn is None:
         return
     pause_s = max((turn.next_attempt_at - now).total_seconds(), 0.0)
@@ -55,9 +55,23 @@ def run_turn(turn_id: int) -> str:
 
 
 @shared_task(ignore_result=True)
+def send_feedback(event_id: int) -> None:
+    """Tell Dify what an agent or a customer thought of an answer."""
+    feedback.send(event_id, now=timezone.now())
+
+
+@shared_task(ignore_result=True)
 def run_trial(trial_id: int) -> str:
     """Ask a bot what somebody asked in the playground; the trial tells the rest."""
     return trials.run(trial_id)
+
+
+@shared_task(ignore_result=True)
+def attend_form(form_id: int) -> None:
+    """Remind of a flow's form, or end it when its time is over."""
+    turn = flow_forms.attend(form_id, now=timezone.now())
+    if turn is not None:
+        wake_turn(turn.pk)
 
 
 def wake_event(event_id: int) -> None:
@@ -69,6 +83,11 @@ def wake_turn(turn_id: int, *, delay_s: float = 0.0) -> None:
     """Ask a worker to run a turn, now or soon."""
     if delay_s <= MAX_COUNTDOWN_S:
         publisher.send(run_turn, turn_id, delay_s=delay_s)
+
+
+def wake_feedback(event_id: int) -> None:
+    """Ask a worker to tell Dify; without Redis the sweep does it in seconds."""
+    publisher.send(send_feedback, event_id, delay_s=0.0)
 
 
 def wake_trial(trial_id: int) -> None:

@@ -12,7 +12,7 @@ from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from conversations import mirror, waiting
+from conversations import form_rows, mirror, waiting
 from conversations.decisions import kind_of
 from conversations.models import (
     Action,
@@ -50,9 +50,10 @@ def add_message(
     Returns the turn to run at its `next_attempt_at`, or None if a run is under way: the
     message then waits for the turn after it, or stops the run, as the bot says. With
     `handover_reason` a new turn owes only the handover. Drafts, what agents ask and
-    answers to customers have turns of their own.
+    answers to customers have turns of their own, and so has the answer to a form.
     """
     kind = kind_of(event.reason)
+    collects = kind in _COLLECTING and event.reason != Reason.FORM_ANSWERED
     # Locked, since a worker's claim does not wait for the conversation's lock.
     turn = (
         Turn.objects.select_for_update(no_key=True)
@@ -60,8 +61,10 @@ def add_message(
         .filter(conversation=conversation)
         .first()
     )
+    if turn is not None and kind == Turn.Kind.ANSWER and step_aside(turn):
+        turn = None
     if turn is None:
-        waits = kind in _COLLECTING and not handover_reason
+        waits = collects and not handover_reason
         pause_s = max(bot.debounce_s, at_least_s) if waits else 0
         turn = Turn.objects.create(
             conversation=conversation,
@@ -71,10 +74,11 @@ def add_message(
             handover_reason=handover_reason,
             created_at=now,
             next_attempt_at=now + timedelta(seconds=pause_s),
+            **form_rows.turn_values(event),
         )
         _attach([event], turn=turn)
         return turn
-    if turn.kind != kind or kind not in _COLLECTING:
+    if turn.kind != kind or not collects or turn.flow_form_id is not None:
         return None
     if turn.handover_reason and not handover_reason:
         return None
@@ -88,6 +92,22 @@ def add_message(
     return turn
 
 
+def start_greeting(
+    conversation: Conversation, *, bot: Bot, now: datetime
+) -> Turn | None:
+    """Start the turn that greets; None if the conversation has an open turn already."""
+    if Turn.objects.unfinished().filter(conversation=conversation).exists():
+        return None
+    return Turn.objects.create(
+        conversation=conversation,
+        bot=bot,
+        kind=Turn.Kind.GREETING,
+        last_message_id=0,
+        created_at=now,
+        next_attempt_at=now,
+    )
+
+
 def _wait_for_more(turn: Turn, *, bot: Bot, now: datetime) -> None:
     """Let a turn that was not tried yet wait a little longer, within limits."""
     if turn.started_at is not None or not bot.debounce_s:
@@ -97,6 +117,8 @@ def _wait_for_more(turn: Turn, *, bot: Bot, now: datetime) -> None:
         turn.created_at + timedelta(seconds=MAX_DEBOUNCE_S),
     )
     is_full = turn.events.count() >= MAX_JOINED
+    # It may wait for something else, too, such as a form's late choice.
+    due = max(due, turn.next_attempt_at)
     turn.next_attempt_at = now if is_full else max(now, due)
     turn.save(update_fields=["next_attempt_at"])
 
@@ -130,6 +152,27 @@ def drop_drafts(conversation: Conversation) -> None:
     )
 
 
+def step_aside(turn: Turn) -> bool:
+    """End what waits for the agents' sake, so that no customer waits for it.
+
+    True if the conversation has no open turn any more. A draft is not wanted when the
+    bot answers by itself. What an agent asked is asked anew afterwards, unless the
+    note about its failure is on its way.
+    """
+    if turn.kind == Turn.Kind.DRAFT:
+        drop_drafts(turn.conversation)
+        return turn.status in JOINABLE
+    if turn.kind != Turn.Kind.HELP or turn.status not in JOINABLE:
+        return False
+    if turn.handover_reason or turn.outgoing_messages.exists():
+        return False
+    turn.status, turn.reason = Turn.Status.SKIPPED, Reason.CUSTOMER_MESSAGE
+    turn.finished_at, turn.queued_for = timezone.now(), None
+    turn.save(update_fields=["status", "reason", "finished_at", "queued_for"])
+    turn.events.update(turn=None)
+    return True
+
+
 def withdraw(conversation: Conversation, *, message_id: int) -> Turn | None:
     """Take back a message that was deleted, unless its answer was on its way.
 
@@ -142,12 +185,17 @@ def withdraw(conversation: Conversation, *, message_id: int) -> Turn | None:
     )
     if turn is not None and turn.outgoing_messages.exists():
         turn = None
-    gone = WebhookEvent.objects.filter(
-        Q(turn=None) | Q(turn=turn),
-        conversation=conversation,
-        chatwoot_message_id=message_id,
-        action__in=OWED,
-    ).update(action=Action.IGNORE, reason=Reason.MESSAGE_DELETED, turn=None)
+    # The answer to a form is given: its flow has to go on.
+    gone = (
+        WebhookEvent.objects.filter(
+            Q(turn=None) | Q(turn=turn),
+            conversation=conversation,
+            chatwoot_message_id=message_id,
+            action__in=OWED,
+        )
+        .exclude(reason=Reason.FORM_ANSWERED)
+        .update(action=Action.IGNORE, reason=Reason.MESSAGE_DELETED, turn=None)
+    )
     if not gone or turn is None:
         return None
     newest = turn.events.aggregate(newest=Max("chatwoot_message_id"))["newest"]
@@ -193,12 +241,17 @@ def finish(
         )
         if not ended:
             return None
-        if status == Turn.Status.ANSWERED and replied_as == ReplyAs.MESSAGE:
+        is_told = status == Turn.Status.ANSWERED and replied_as == ReplyAs.MESSAGE
+        if is_told or reason == Reason.RESET:
             # A private note is no answer: the customer does not see it.
             up_to = max(numbers, default=turn.last_message_id)
+            # Who clicks has read, and passed over, what was said after the question.
+            up_to = max(up_to, turn.despite_message_id)
             waiting.answered(conversation, up_to=up_to)
         joined = turn.events.exclude(pk__in=[event.pk for event in about])
-        return start_waiting(conversation, and_also=joined)
+        # Who was greeted before the first message may write more of them.
+        is_first = turn.kind == Turn.Kind.GREETING
+        return start_waiting(conversation, and_also=joined, is_first=is_first)
     return None
 
 
@@ -235,15 +288,21 @@ def postpone(
         )
         if held and status in JOINABLE and not handover_reason:
             waiting = WebhookEvent.objects.waiting_for_turn(turn.conversation_id)
-            _attach(list(waiting), turn=turn)
+            _attach([row for row in waiting if _may_join(row, turn)], turn=turn)
         return bool(held)
     return False
 
 
 def start_waiting(
-    conversation: Conversation, *, and_also: QuerySet[WebhookEvent] | None = None
+    conversation: Conversation,
+    *,
+    and_also: QuerySet[WebhookEvent] | None = None,
+    is_first: bool = False,
 ) -> Turn | None:
-    """Start the turn of messages that arrived while another was being answered."""
+    """Start the turn of messages that arrived while another was being answered.
+
+    The first of a conversation waits for more messages; a later one has waited.
+    """
     events = WebhookEvent.objects.waiting_for_turn(conversation.pk)
     if and_also is not None:
         events = events.union(and_also)
@@ -258,23 +317,46 @@ def start_waiting(
     bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
     newest = waiting[-1]
     hands_over = newest.action == Action.HAND_OVER
+    pause_s = bot.debounce_s if bot and is_first and not hands_over else 0
     turn = Turn.objects.create(
         conversation=conversation,
         bot=bot,
         kind=kind_of(newest.reason),
         last_message_id=0,
         handover_reason=newest.reason if hands_over else "",
+        next_attempt_at=timezone.now() + timedelta(seconds=pause_s),
+        **form_rows.turn_values(newest),
     )
     _attach(waiting, turn=turn)
     return turn
 
 
+def pause_s(turn: Turn | None) -> float:
+    """Return how long it is until a turn that was just made is due."""
+    if turn is None:
+        return 0.0
+    return max((turn.next_attempt_at - timezone.now()).total_seconds(), 0.0)
+
+
 def _of_one_kind(events: list[WebhookEvent]) -> list[WebhookEvent]:
-    """Return those that one turn is made for; customers come before agents."""
+    """Return those that one turn is made for; customers come before agents.
+
+    The answer to a form comes first: its flow waits for it.
+    """
+    answers = [event for event in events if event.reason == Reason.FORM_ANSWERED]
+    if answers:
+        return answers[:1]
     kinds = {kind_of(event.reason) for event in events}
     kind = next((kind for kind in Turn.Kind if kind in kinds), None)
     same = [event for event in events if kind_of(event.reason) == kind]
     return same if kind in _COLLECTING else same[:1]
+
+
+def _may_join(event: WebhookEvent, turn: Turn) -> bool:
+    """Tell whether a message is one of those that a turn collects."""
+    if turn.flow_form_id is not None or event.reason == Reason.FORM_ANSWERED:
+        return False
+    return turn.kind in _COLLECTING and kind_of(event.reason) == turn.kind
 
 
 def _attach(events: list[WebhookEvent], *, turn: Turn) -> None:

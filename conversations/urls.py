@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from conversations.callbacks import document, schema
 from conversations.callbacks import urls as callbacks
-from conversations.views import chatwoot_webhook
+from conversations.views import chatwoot_webhook, copilot
 
 urlpatterns = [
     path("api/v1/chatwoot-webhook", chatwoot_webhook, name="chatwoot-webhook"),
@@ -16,6 +16,7 @@ urlpatterns = [
         name="chatwoot-webhook-of-account",
     ),
     path("chatwoot/webhook", chatwoot_webhook, name="chatwoot-webhook-short"),
+    path("chatwoot/copilot", copilot, name="chatwoot-copilot"),
     path("api/v1/openapi.json", schema.openapi_json, name="openapi"),
     path("api/schema", schema.WholeDocument.as_view(), name="api-schema"),
     path("api/docs", schema.SwaggerUi.as_view(), name="api-docs"),

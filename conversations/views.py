@@ -1,21 +1,29 @@
-"""HTTP in: Chatwoot's webhooks."""
+"""HTTP in: Chatwoot's webhooks, and questions of those who want a suggestion."""
 
 from __future__ import annotations
 
+import json
 import logging
 import time
+from threading import BoundedSemaphore
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, DataError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
+from psycopg_pool import PoolTimeout
 
 from bridge_project.lib.errors import InvalidWebhook, MalformedPayload
 from chatwoot_api.webhooks import MAX_BODY_BYTES
-from conversations import intake
+from conversations import intake, suggesting
+from conversations.suggesting import NotSuggested
 
 logger = logging.getLogger(__name__)
+
+# Each holds a thread while Dify thinks; webhooks need the others.
+SUGGESTIONS_AT_ONCE = 16
+_places = BoundedSemaphore(SUGGESTIONS_AT_ONCE)
 
 
 @csrf_exempt
@@ -59,6 +67,39 @@ def chatwoot_webhook(request: HttpRequest, account_key: str = "") -> JsonRespons
             "event_id": receipt.event_id,
         }
     )
+
+
+@csrf_exempt
+@require_POST
+def copilot(request: HttpRequest) -> JsonResponse:
+    """Answer `{"message": …}` with `{"suggestion": …}`; Chatwoot hears nothing of it.
+
+    For agents' tools, never for the world: see `suggesting.caller_of`.
+    """
+    if not _places.acquire(blocking=False):
+        text = "As many suggestions as possible are being made. Ask again in a minute."
+        return _refusal("busy", text, status=429)
+    try:
+        caller = suggesting.caller_of(
+            authorization=request.headers.get("Authorization", ""),
+            token=request.GET.get("token", ""),
+        )
+        wish = suggesting.read(json.loads(_body(request)))
+        suggestion = suggesting.suggest(wish, caller=caller)
+    except NotSuggested as err:
+        return _refusal(err.code, err.message, status=err.http_status)
+    except MalformedPayload as err:
+        return _refusal(err.code, err.message, status=err.http_status)
+    except (ValueError, RecursionError):
+        text = "The body is no JSON. Send an object with “message”."
+        return _refusal("malformed", text, status=400)
+    except (DatabaseError, PoolTimeout):
+        logger.exception("A suggestion could not be made without the database")
+        text = "The bridge does not reach its database right now. Ask again later."
+        return _refusal("database_unavailable", text, status=503)
+    finally:
+        _places.release()
+    return JsonResponse(suggesting.told(suggestion))
 
 
 def _body(request: HttpRequest) -> bytes:

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from bridge_project.lib.encryption import EncryptedTextField
 from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import ChatwootEvent, Message
-from conversations.decisions import is_human_reply
+from conversations.decisions import is_choice, is_human_reply
 from conversations.models import (
     Bot,
     Conversation,
@@ -27,8 +27,10 @@ from conversations.models.event import OWED
 
 # Nobody waits there: it was settled, or put off until a day that was named.
 SETTLED = frozenset({ConversationStatus.RESOLVED, ConversationStatus.SNOOZED})
-# The message is no customer's question any more, or was counted when it came first.
-NOT_NEW = frozenset({Reason.DUPLICATE_MESSAGE, Reason.MESSAGE_DELETED})
+# The message is no question, or not any more, or was counted when it came first.
+NOT_NEW = frozenset(
+    {Reason.DUPLICATE_MESSAGE, Reason.MESSAGE_DELETED, Reason.FORM_DATA}
+)
 _TOKENS = tuple(
     f"account__{field.name}"
     for field in ChatwootAccount._meta.concrete_fields
@@ -83,9 +85,12 @@ def waits_since(
     if bot is None or conversation.contact_blocked or conversation.status in SETTLED:
         return None
     newest = conversation.last_customer_message_id
-    if newest <= conversation.last_human_message_id:
-        return None
     since, message = before.waiting_since, event.message
+    if is_choice(event) and message is not None and reason not in NOT_NEW:
+        clicked_at = message.updated_at
+        return min(filter(None, (since, clicked_at)), default=None)
+    if newest <= conversation.last_human_message_id:
+        return since if _is_after_human(since, conversation) else None
     if message is None:
         return since
     if reason == Reason.MESSAGE_DELETED:
@@ -101,6 +106,12 @@ def waits_since(
         if written is not None and since <= written:
             return conversation.last_customer_message_at
     return since
+
+
+def _is_after_human(since: datetime | None, conversation: Conversation) -> bool:
+    """Tell whether the customer clicked after the human's reply; it has no number."""
+    replied_at = conversation.last_human_message_at
+    return since is not None and replied_at is not None and since > replied_at
 
 
 def _after_customer(
@@ -131,6 +142,8 @@ def answered(conversation: Conversation, *, up_to: int) -> None:
     newer = WebhookEvent.objects.filter(
         conversation=conversation, action__in=OWED, chatwoot_message_id__gt=up_to
     ).order_by("chatwoot_message_id")
+    # An agent who asked the bot is no customer.
+    newer = newer.exclude(reason=Reason.AGENT_ASKED)
     arrived = newer.values_list("received_at", flat=True).first()
     _keep(conversation, since=arrived or conversation.last_customer_message_at)
 

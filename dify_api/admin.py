@@ -74,6 +74,7 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
         "lowered_limit",
         "last_error",
         "last_error_at",
+        "server_version",
         "parameters_read_at",
         "declared",
         "log",
@@ -94,6 +95,7 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
                     "situation",
                     "last_error",
                     "last_error_at",
+                    "server_version",
                     "parameters_read_at",
                     "declared",
                 ),
@@ -227,6 +229,7 @@ class DifyAppAdmin(SecretAdminMixin, BridgeAdmin[DifyApp]):
             obj.forget_health()
             obj.lowered_limit, obj.limit_changed_at = None, None
             obj.parameters, obj.parameters_read_at = {}, None
+            obj.server_version = ""
         super().save_model(request, obj, form, change)
 
     def response_add(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.utils import timezone
 
 from bridge_project.lib.errors import BridgeError, ConfigurationError, Unauthorized
@@ -13,6 +15,8 @@ from dify_api.payloads import AppInfo, AppMode
 
 # The end user that our look-ups run as; no customer is ever called so.
 CHECK_USER = "bridge-check"
+# How long we trust what an app said about itself; after a refusal, not at all.
+PARAMETERS_FRESH_FOR = timedelta(minutes=15)
 _HEALTH_FIELDS = ["health", "last_error", "last_error_at", "next_probe_at"]
 
 
@@ -22,7 +26,7 @@ def refresh(
     call_log: CallLog | None = None,
     read_timeout_s: float = READ_TIMEOUT_S,
 ) -> None:
-    """Read /info and /parameters and store mode, parameters and health.
+    """Read /info and /parameters; store mode, parameters, version and health.
 
     Raises what the calls raise, after storing it as the app's last error.
     """
@@ -48,6 +52,7 @@ def refresh(
         raise
     app.parameters = parameters.raw
     app.parameters_read_at = timezone.now()
+    app.server_version = client.server_version
     app.health = DifyApp.Health.OK
     app.next_probe_at = None
     app.save(
@@ -55,11 +60,18 @@ def refresh(
             "mode",
             "parameters",
             "parameters_read_at",
+            "server_version",
             "health",
             "next_probe_at",
             "updated_at",
         ]
     )
+
+
+def is_fresh(app: DifyApp) -> bool:
+    """Tell whether what is stored of the app may be relied on."""
+    read_at = app.parameters_read_at
+    return read_at is not None and timezone.now() - read_at < PARAMETERS_FRESH_FOR
 
 
 def _mode(info: AppInfo, *, known: str, client: DifyClient) -> str:

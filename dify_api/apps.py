@@ -10,4 +10,5 @@ class DifyApiConfig(AppConfig):
     """`dify_api` in INSTALLED_APPS."""
 
     name = "dify_api"
+    default_auto_field = "django.db.models.BigAutoField"
     verbose_name = _("Dify")

@@ -8,10 +8,9 @@ known of a run that may go on in Dify stands in the `ids` of the exception.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import quote
 
 import requests
@@ -26,6 +25,7 @@ from bridge_project.lib.http import (
 )
 from bridge_project.lib.redact import mask
 from bridge_project.lib.types import JsonObject, JsonValue
+from dify_api import versions
 from dify_api.connection import DifyConnection
 from dify_api.failures import (
     ConversationGone,
@@ -45,7 +45,7 @@ from dify_api.payloads import (
     parse_info,
     parse_parameters,
 )
-from dify_api.reading import malformed
+from dify_api.reading import clean_text, malformed, texts
 from dify_api.stored import parse_message, parse_run
 from dify_api.stream import OnEvent, OnProgress, RunStream, ShouldStop
 
@@ -72,6 +72,8 @@ class DifyClient(JsonApi):
             call_log=call_log,
         )
         self.connection = connection
+        # As the last answer said; "" where a proxy hides it.
+        self.server_version = ""
         self._read_timeout_s = read_timeout_s
 
     # --- The app ------------------------------------------------------------------
@@ -121,53 +123,34 @@ class DifyClient(JsonApi):
             conversation_id=conversation_id,
             files=files,
         )
-        headers = {**self._headers(), "Accept-Encoding": "identity"}
-        if trace_id:
-            headers["X-Trace-Id"] = trace_id
-        started = monotonic()
-        response = self.send(
+        return self._follow(
             "POST",
             path,
-            headers=headers,
-            json=body,
-            repeat_safe=True,
-            timeout_s=(CONNECT_TIMEOUT_S, self.connection.first_event_timeout_s),
-            stream=True,
-        )
-        stream = RunStream(
-            response,
-            connection=self.connection,
-            started=started,
+            body=body,
+            headers={"X-Trace-Id": trace_id} if trace_id else {},
             on_progress=on_progress,
             on_event=on_event,
             should_stop=should_stop,
         )
-        error_code = "aborted"
-        try:
-            _check_content_type(response)
-            reply = stream.follow()
-            error_code = ""
-        except UpstreamError as err:
-            err.method, err.path = "POST", path
-            error_code = err.code
-            raise
-        finally:
-            response.close()
-            self.tell(
-                "POST",
-                path,
-                started=started,
-                sent=body,
-                status=response.status_code,
-                error_code=error_code,
-                answer=stream.collector.text_so_far(),
-            )
-        return reply
 
     def stop(self, task_id: str, *, user: str) -> None:
         """POST …/:task_id/stop. Dify answers success whether it stopped or not."""
         path = _STOP_PATHS[self._mode()].format(task_id=quote(task_id, safe=""))
         self._call("POST", path, json={"user": user})
+
+    def feedback(
+        self, message_id: str, *, rating: str, content: str, user: str
+    ) -> None:
+        """POST /messages/:id/feedbacks: `like` or `dislike`, and why.
+
+        One per message and user; a later one takes its place. DifyNotFound if the
+        message is not that user's.
+        """
+        body: JsonObject = {"rating": rating, "user": user}
+        if content:
+            body["content"] = content
+        path = f"/messages/{quote(message_id, safe='')}/feedbacks"
+        self._call("POST", path, json=body)
 
     # --- What Dify has stored ---------------------------------------------------------
 
@@ -189,6 +172,18 @@ class DifyClient(JsonApi):
             return None
         return parse_message(body, message_id=message_id)
 
+    def suggested_questions(self, message_id: str, *, user: str) -> list[str]:
+        """GET /messages/:id/suggested: what a customer may ask next.
+
+        Costs a call of the model. Off in the app: DifyRejected (400, on newer versions
+        403).
+        """
+        path = f"/messages/{quote(message_id, safe='')}/suggested"
+        body = self._get(path, params={"user": user})
+        if not isinstance(body, dict):
+            raise malformed("suggested questions are no object")
+        return [clean_text(question) for question in texts(body.get("data"))]
+
     def workflow_run(self, run_id: str) -> StoredRun | None:
         """GET /workflows/run/:id (workflow and chatflow), None when unknown.
 
@@ -209,7 +204,7 @@ class DifyClient(JsonApi):
             body,
             answer_output=self.connection.answer_output,
             is_workflow=self.connection.mode == AppMode.WORKFLOW,
-            may_be_stuck=_forgets_runs(response.headers.get("X-Version", "")),
+            may_be_stuck=_forgets_runs(self.server_version),
         )
 
     def delete_conversation(self, conversation_id: str, *, user: str) -> bool:
@@ -228,6 +223,12 @@ class DifyClient(JsonApi):
 
     # --- Plumbing -----------------------------------------------------------------
 
+    def send(self, method: str, path: str, **how: Any) -> requests.Response:
+        """Send a request, and remember which Dify it is that answers."""
+        response = super().send(method, path, **how)
+        self.server_version = versions.told_by(response.headers)
+        return response
+
     def is_chat_app(self, *, user: str) -> bool:
         """Find out whether the app takes chat messages, for Dify without `mode`."""
         try:
@@ -237,6 +238,61 @@ class DifyClient(JsonApi):
                 return False
             raise
         return True
+
+    def _follow(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: JsonObject | None = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        on_progress: OnProgress | None,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None,
+    ) -> DifyReply:
+        """Open an event stream and read it to its end; see `run`."""
+        started = monotonic()
+        identity = {"Accept-Encoding": "identity"}
+        response = self.send(
+            method,
+            path,
+            headers={**self._headers(), **identity, **(headers or {})},
+            json=body,
+            params=params,
+            repeat_safe=True,
+            timeout_s=(CONNECT_TIMEOUT_S, self.connection.first_event_timeout_s),
+            stream=True,
+        )
+        stream = RunStream(
+            response,
+            connection=self.connection,
+            started=started,
+            on_progress=on_progress,
+            on_event=on_event,
+            should_stop=should_stop,
+        )
+        error_code = "aborted"
+        try:
+            _check_content_type(response)
+            reply = stream.follow()
+            error_code = ""
+        except UpstreamError as err:
+            err.method, err.path = method, path
+            error_code = err.code
+            raise
+        finally:
+            response.close()
+            self.tell(
+                method,
+                path,
+                started=started,
+                sent=body,
+                status=response.status_code,
+                error_code=error_code,
+                answer=stream.collector.text_so_far(),
+            )
+        return reply
 
     def error_for_response(
         self,
@@ -365,8 +421,7 @@ def _forgets_runs(version: str) -> bool:
     Since 1.13 they belong to a worker of their own (reference section 2). A proxy may
     hide the version; then the answer is taken for true.
     """
-    found = re.match(r"(\d+)\.(\d+)", version)
-    return found is not None and (int(found[1]), int(found[2])) < (1, 13)
+    return versions.is_older(version, (1, 13))
 
 
 def _refuse_mode(mode: str) -> NoReturn:

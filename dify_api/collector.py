@@ -245,14 +245,17 @@ class StreamCollector:
     def _on_workflow_paused(self, event: JsonObject) -> None:
         data = nested(event, "data")
         for reason in objects(data.get("reasons")):
-            pause = parse_pause(reason)
-            self._pauses.setdefault(pause.form_id, pause)
+            if text(reason, "form_id"):  # other reasons are no form
+                pause = parse_pause(reason)
+                self._pauses.setdefault(pause.form_id, pause)
         self._outcome = Outcome.PAUSED
         self._finish("workflow_paused")
 
     def _on_human_input_required(self, event: JsonObject) -> None:
         pause = parse_pause(nested(event, "data"))
         self._room.take(pause.form_id, pause.content, pause.node_title)
+        for field in pause.fields:
+            self._room.take(field.name, field.label, field.default, *field.options)
         self._pauses[pause.form_id] = pause
 
     def _is_chat(self) -> bool:

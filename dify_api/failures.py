@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # that is not Dify's JSON but some proxy's or Flask's page.
 WORKFLOW_FAILED = "workflow_failed"
 NOT_JSON = "not_json"
+FILE_REFUSED = "file_refused"
 # Dify 1.14 reports a stop as a failure with this error, older versions as `stopped`
 # (recordings lifecycle/03).
 _STOP_ERRORS = ("Aborted: User requested stop", "Stopped by user")
@@ -242,8 +243,9 @@ FAILURES: tuple[Failure, ...] = (
     # rec files/12-21; §5.
     Failure(
         DifyRejected,
-        message=r"Invalid upload file|File validation failed|Number of .*files exceeds",
-        our_code="file_refused",
+        message=r"Invalid upload file|File validation failed|Number of .*files exceeds"
+        r"|Detected file type does not match",
+        our_code=FILE_REFUSED,
         advice=_FILE,
     ),
     # rec files/06; nginx answers so as well, with HTML.

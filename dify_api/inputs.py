@@ -156,6 +156,20 @@ def _json_object(declared: InputField, value: JsonValue) -> _Shaped:
     return _unfit(declared, "a JSON object")
 
 
+def _file(declared: InputField, value: JsonValue) -> _Shaped:
+    return _Shaped(value if _is_file(value) else None)
+
+
+def _files(declared: InputField, value: JsonValue) -> _Shaped:
+    files = value if isinstance(value, list) else []
+    return _Shaped(files if files and all(map(_is_file, files)) else None)
+
+
+def _is_file(value: JsonValue) -> bool:
+    """Tell whether it names a file; nothing that an operator maps does."""
+    return isinstance(value, dict) and "transfer_method" in value
+
+
 def _unfit(declared: InputField, wanted: str) -> _Shaped:
     return _Shaped(
         None, f"input `{declared.variable}` was left out: its value is not {wanted}"
@@ -178,6 +192,8 @@ _SHAPERS: dict[str, Callable[[InputField, JsonValue], _Shaped]] = {
     "select": _select,
     "checkbox": _checkbox,
     "json_object": _json_object,
+    "file": _file,
+    "file-list": _files,
 }
 # `number`: 1.x reads an empty text as null and lets it pass, while null itself is
 # refused (core/app/apps/base_app_generator.py of 1.14).

@@ -71,7 +71,7 @@ def look(connection: DifyConnection) -> AppLook:
     with _Looker(connection) as client:
         body, response = client.ask("/info")
         info = parse_info(body)
-        version, clock = response.headers.get("X-Version", "")[:40], _date(response)
+        version, clock = client.server_version, _date(response)
         try:
             raw, _response = client.ask("/parameters")
             parameters = parse_parameters(raw)

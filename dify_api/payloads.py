@@ -8,6 +8,7 @@ file names) is read leniently, so that an odd price never costs a customer the a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -60,6 +61,39 @@ class AppInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FileUpload:
+    """What files the app takes, with a message or in an input of its own.
+
+    `max_files` is 0 where none is told.
+    """
+
+    enabled: bool = False
+    kinds: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    max_files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileSizes:
+    """How large a file may be, in MB; the server's settings, by the file's kind."""
+
+    image_mb: int = 10
+    audio_mb: int = 50
+    video_mb: int = 100
+    other_mb: int = 15
+
+    def limit_mb(self, kind: str) -> int:
+        """Return the limit of a kind of file."""
+        limits = {
+            "image": self.image_mb,
+            "audio": self.audio_mb,
+            "video": self.video_mb,
+        }
+        return limits.get(kind, self.other_mb)
+
+
+@dataclass(frozen=True, slots=True)
 class InputField:
     """One variable that the app declares; `kind` is Dify's type of it."""
 
@@ -70,17 +104,8 @@ class InputField:
     max_length: int | None = None
     options: tuple[str, ...] = ()
     default: JsonValue = None
-
-
-@dataclass(frozen=True, slots=True)
-class FileUpload:
-    """What files the app takes with a message."""
-
-    enabled: bool = False
-    kinds: tuple[str, ...] = ()
-    extensions: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    max_files: int = 0
+    # Of inputs that are files.
+    files: FileUpload = FileUpload()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +114,8 @@ class AppParameters:
 
     inputs: tuple[InputField, ...] = ()
     file_upload: FileUpload = FileUpload()
+    file_sizes: FileSizes = FileSizes()
+    speech_to_text: bool = False
     opening_statement: str = ""
     moderated: bool = False  # answers may be replaced before they are sent
     raw: JsonObject = field(default_factory=dict)
@@ -139,14 +166,31 @@ class AgentStep:
 
 
 @dataclass(frozen=True, slots=True)
+class FormField:
+    """A field of a Human Input form; `kind` is Dify's type of it."""
+
+    name: str
+    kind: str
+    label: str = ""
+    default: str = ""
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PauseReason:
-    """A Human Input form that a paused run waits for (Dify 1.13 and newer)."""
+    """A Human Input form that a paused run waits for (Dify 1.13 and newer).
+
+    Without `form_token` Dify has sent it by e-mail, and nobody else can answer it.
+    """
 
     form_id: str
     node_title: str
     content: str
-    form_token: str
+    form_token: str = field(repr=False)
     actions: tuple[tuple[str, str], ...]
+    fields: tuple[FormField, ...] = ()
+    expires_at: datetime | None = None
+    display_in_ui: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,15 +316,23 @@ def parse_parameters(body: JsonValue) -> AppParameters:
     if not isinstance(form, list):
         raise malformed("/parameters has no list `user_input_form`")
     moderated = nested(parameters, "sensitive_word_avoidance").get("enabled") is True
+    hears = nested(parameters, "speech_to_text").get("enabled") is True
     kept: JsonObject = {
         "user_input_form": form,
         "file_upload": nested(parameters, "file_upload"),
         "opening_statement": text(parameters, "opening_statement"),
         "sensitive_word_avoidance": {"enabled": moderated},
+        "speech_to_text": {"enabled": hears},
+        "suggested_questions_after_answer": nested(
+            parameters, "suggested_questions_after_answer"
+        ),
+        "system_parameters": nested(parameters, "system_parameters"),
     }
     return AppParameters(
         inputs=tuple(_input_field(item) for item in form),
         file_upload=_file_upload(nested(parameters, "file_upload")),
+        file_sizes=_file_sizes(nested(parameters, "system_parameters")),
+        speech_to_text=hears,
         opening_statement=text(parameters, "opening_statement"),
         moderated=moderated,
         raw=as_object(scrub(kept), name="/parameters"),
@@ -301,6 +353,7 @@ def _input_field(item: JsonValue) -> InputField:
             max_length=integer(declared, "max_length") or None,
             options=texts(declared.get("options")),
             default=declared.get("default"),
+            files=_input_files(kind, declared),
         )
     raise malformed("`user_input_form` holds an empty object")
 
@@ -321,6 +374,36 @@ def _file_upload(source: JsonObject) -> FileUpload:
         extensions=texts(source.get("allowed_file_extensions")),
         methods=texts(source.get("allowed_file_upload_methods")),
         max_files=integer(source, "number_limits"),
+    )
+
+
+# How many files an input takes that tells no number (Dify's own default).
+_FILES_OF_A_LIST = 5
+FILE_INPUTS = frozenset({"file", "file-list"})
+
+
+def _input_files(kind: str, source: JsonObject) -> FileUpload:
+    """Parse what an input takes that is a file, or a list of files."""
+    if kind not in FILE_INPUTS:
+        return FileUpload()
+    several = integer(source, "max_length") or _FILES_OF_A_LIST
+    return FileUpload(
+        enabled=True,
+        kinds=texts(source.get("allowed_file_types")),
+        extensions=texts(source.get("allowed_file_extensions")),
+        methods=texts(source.get("allowed_file_upload_methods")),
+        max_files=1 if kind == "file" else several,
+    )
+
+
+def _file_sizes(source: JsonObject) -> FileSizes:
+    """Parse `system_parameters`; a limit that is not told is Dify's default."""
+    usual = FileSizes()
+    return FileSizes(
+        image_mb=integer(source, "image_file_size_limit") or usual.image_mb,
+        audio_mb=integer(source, "audio_file_size_limit") or usual.audio_mb,
+        video_mb=integer(source, "video_file_size_limit") or usual.video_mb,
+        other_mb=integer(source, "file_size_limit") or usual.other_mb,
     )
 
 
@@ -356,12 +439,49 @@ def parse_file(source: JsonObject) -> DifyFile | None:
 
 
 def parse_pause(source: JsonObject) -> PauseReason:
-    """Parse `data` of human_input_required, or one of `reasons` of workflow_paused."""
-    actions = objects(source.get("actions"))
+    """Parse `data` of human_input_required, or one of `reasons` of workflow_paused.
+
+    Shapes: docs.dify.ai/en/api-reference/guides/human-input-flow.
+    """
+    actions = objects(source.get("actions") or source.get("user_actions"))
+    defaults = nested(source, "resolved_default_values")
     return PauseReason(
         form_id=text(source, "form_id"),
         node_title=clean_text(text(source, "node_title")),
         content=clean_text(text(source, "form_content")),
         form_token=text(source, "form_token"),
-        actions=tuple((text(item, "id"), text(item, "title")) for item in actions),
+        actions=tuple(
+            (text(item, "id"), clean_text(text(item, "title")) or text(item, "id"))
+            for item in actions
+        ),
+        fields=tuple(
+            _form_field(item, defaults=defaults)
+            for item in objects(source.get("inputs"))
+            if text(item, "output_variable_name")
+        ),
+        expires_at=_moment(integer(source, "expiration_time")),
+        display_in_ui=source.get("display_in_ui") is not False,
     )
+
+
+def _form_field(source: JsonObject, *, defaults: JsonObject) -> FormField:
+    """A default that depends on the run stands among the resolved ones."""
+    name = text(source, "output_variable_name")
+    default = text(defaults, name) or text(nested(source, "default"), "value")
+    return FormField(
+        name=name,
+        kind=text(source, "type"),
+        label=clean_text(text(source, "label")),
+        default=clean_text(default),
+        options=texts(nested(source, "option_source").get("value")),
+    )
+
+
+def _moment(seconds: int) -> datetime | None:
+    """Read Unix seconds; 0 and what no calendar has are no time."""
+    if seconds <= 0:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

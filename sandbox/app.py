@@ -22,11 +22,12 @@ from sandbox.chatwoot import (
     api_teams,
 )
 from sandbox.chatwoot.server import Router as ChatwootRouter
-from sandbox.dify import api_app, api_runs
+from sandbox.dify import api_app, api_runs, human_input, tool_files
 from sandbox.dify import api_conversations as dify_conversations
 from sandbox.dify.errors import html_not_found
 from sandbox.dify.server import Router as DifyRouter
 from sandbox.middleware import WireMiddleware
+from sandbox.openai import audio as openai_audio
 from sandbox.settings import Settings
 from sandbox.world import World
 
@@ -62,6 +63,8 @@ def _starlette(world: World) -> Starlette:
         *files_api.routes(world.chatwoot),
         *_chatwoot_routes(world),
         *_dify_routes(world),
+        *tool_files.routes(),
+        *openai_audio.routes(),
     ]
     return Starlette(
         routes=routes,
@@ -94,6 +97,6 @@ def _chatwoot_routes(world: World) -> list[Route]:
 
 def _dify_routes(world: World) -> list[Route]:
     router = DifyRouter(world.dify)
-    for module in (api_app, api_runs, dify_conversations):
+    for module in (api_app, api_runs, dify_conversations, human_input):
         module.register(router)
     return router.routes()

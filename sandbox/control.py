@@ -31,6 +31,9 @@ _APP_SWITCHES = {
     "suggestions": bool,
     "speech_to_text": bool,
     "max_active_requests": int,
+    "file_types": list,
+    "file_extensions": list,
+    "max_files": int,
 }
 
 Endpoint = Callable[[World, Request, Json], Awaitable[Response]]

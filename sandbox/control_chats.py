@@ -11,7 +11,13 @@ from starlette.responses import JSONResponse, Response
 
 from sandbox import acts, control_views, times
 from sandbox.chatwoot.drafts import Upload
-from sandbox.chatwoot.records import PRIORITIES, STATUSES, Actor, Conversation
+from sandbox.chatwoot.records import (
+    PRIORITIES,
+    STATUSES,
+    Actor,
+    ContactInbox,
+    Conversation,
+)
 from sandbox.chatwoot.seed import WEBSITE_INBOX_ID
 from sandbox.control_errors import ControlError
 from sandbox.json_types import Json
@@ -54,6 +60,47 @@ async def create_conversation(world: World, request: Request, body: Json) -> Res
     Keys: inbox_id, name, email, language, custom_attributes, contact_attributes,
     contact_id (an existing one), message. 201 and the whole conversation.
     """
+    lifecycle = world.chatwoot.lifecycle
+    contact_inbox, info = _visitor(world, body)
+    if info and body.get("opens_widget", True):
+        lifecycle.publish_widget_opened(
+            contact_inbox,
+            info={**info, "widget_language": info["browser_language"]},
+        )
+    row = lifecycle.create_conversation(
+        contact_inbox,
+        status="open",
+        values={
+            "custom_attributes": dict(body.get("custom_attributes") or {}),
+            "additional_attributes": info,
+        },
+    )
+    if body.get("message"):
+        acts.say(world.chatwoot, row, content=str(body["message"]))
+    return _shown(world, row, status=201)
+
+
+async def open_widget(world: World, request: Request, body: Json) -> Response:
+    """A visitor opens the widget and says nothing yet.
+
+    Keys as for a conversation, without message. 201 and who it is.
+    """
+    contact_inbox, info = _visitor(world, body)
+    if not info:
+        raise ControlError("Only a website inbox has a widget.")
+    world.chatwoot.lifecycle.publish_widget_opened(
+        contact_inbox, info={**info, "widget_language": info["browser_language"]}
+    )
+    shape = {
+        "contact_id": contact_inbox.contact_id,
+        "contact_inbox_id": contact_inbox.id,
+        "source_id": contact_inbox.source_id,
+    }
+    return JSONResponse(shape, status_code=201)
+
+
+def _visitor(world: World, body: Json) -> tuple[ContactInbox, Json]:
+    """Who opens a conversation or widget, and what a widget tells of them."""
     store, lifecycle = world.chatwoot.store, world.chatwoot.lifecycle
     inbox = store.inboxes.get(body.get("inbox_id", WEBSITE_INBOX_ID))
     if inbox is None:
@@ -71,24 +118,10 @@ async def create_conversation(world: World, request: Request, body: Json) -> Res
     contact_inbox = found or store.new_contact_inbox(
         contact_id=contact.id, inbox_id=inbox.id
     )
+    if inbox.channel != "Channel::WebWidget":
+        return contact_inbox, {}
     language = str(body.get("language") or "en")
-    is_widget = inbox.channel == "Channel::WebWidget"
-    info = widget_info(language, base_url=world.settings.base_url())
-    if is_widget and body.get("opens_widget", True):
-        lifecycle.publish_widget_opened(
-            contact_inbox, info={**info, "widget_language": language}
-        )
-    row = lifecycle.create_conversation(
-        contact_inbox,
-        status="open",
-        values={
-            "custom_attributes": dict(body.get("custom_attributes") or {}),
-            "additional_attributes": info if is_widget else {},
-        },
-    )
-    if body.get("message"):
-        acts.say(world.chatwoot, row, content=str(body["message"]))
-    return _shown(world, row, status=201)
+    return contact_inbox, widget_info(language, base_url=world.settings.base_url())
 
 
 def widget_info(language: str, *, base_url: str) -> Json:
@@ -105,6 +138,25 @@ def widget_info(language: str, *, base_url: str) -> Json:
         "initiated_at": {"timestamp": times.iso(times.now())},
         "referer": f"{base_url}/",
     }
+
+
+async def set_contact(world: World, request: Request, body: Json) -> Response:
+    """A pre-chat form's second request: custom_attributes of the contact, merged."""
+    row = _conversation(world, request)
+    attributes = body.get("custom_attributes")
+    if not isinstance(attributes, dict):
+        raise ControlError("Send custom_attributes, an object.")
+    contact = world.chatwoot.store.contact_of(row)
+    before = dict(contact.custom_attributes)
+    contact.custom_attributes.update(attributes)
+    if contact.custom_attributes != before:
+        change = {"previous_value": before, "current_value": contact.custom_attributes}
+        world.chatwoot.lifecycle.publish_contact(
+            "contact_updated",
+            contact=contact,
+            changes=[{"custom_attributes": change}],
+        )
+    return _shown(world, row)
 
 
 async def say(world: World, request: Request, body: Json) -> Response:
@@ -265,7 +317,9 @@ ENDPOINTS: list[
 ] = [
     ("GET", "/conversations", list_conversations),
     ("POST", "/conversations", create_conversation),
+    ("POST", "/widget-openings", open_widget),
     ("GET", _ONE, show),
+    ("PATCH", f"{_ONE}/contact", set_contact),
     ("POST", f"{_ONE}/customer-messages", say),
     ("POST", f"{_ONE}/customer-typing", customer_typing),
     ("POST", f"{_ONE}/seen", seen),

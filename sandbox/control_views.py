@@ -169,6 +169,11 @@ def dify_conversations(world: World) -> list[Json]:
             "user": row.user,
             "inputs": row.inputs,
             "messages": [m.shape(is_newest=True) for m in row.messages],
+            "feedback": {
+                m.id: {"rating": m.feedback, "content": m.feedback_content}
+                for m in row.messages
+                if m.feedback
+            },
         }
         for row in world.dify.store.conversations.values()
     ]

@@ -29,6 +29,8 @@ def direction_of(path: str) -> str | None:
         return "bridge→dify"
     if path.startswith("/rails/"):
         return "bridge→chatwoot"
+    if path.startswith("/openai/"):
+        return "bridge→openai"
     return None
 
 

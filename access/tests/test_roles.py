@@ -20,6 +20,7 @@ SETTINGS = (
     "conversations.bot",
     "chatwoot_api.chatwootaccount",
     "dify_api.difyapp",
+    "conversations.openaiserver",
 )
 ACTED_ON = (
     "conversations.job",

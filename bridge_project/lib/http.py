@@ -33,6 +33,7 @@ from bridge_project.lib.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from bridge_project.lib.multipart import FormWithFile
 from bridge_project.lib.types import JsonValue
 
 USER_AGENT = "chatwoot-dify-bridge/1"
@@ -130,6 +131,7 @@ class JsonApi:
         headers: Mapping[str, str],
         json: JsonValue = None,
         multipart: Multipart | None = None,
+        form: FormWithFile | None = None,
         params: Mapping[str, str | int] | None = None,
         repeat_safe: bool,
         timeout_s: tuple[float, float] = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
@@ -145,6 +147,7 @@ class JsonApi:
             headers=headers,
             json=json,
             multipart=multipart,
+            form=form,
             params=params,
             repeat_safe=repeat_safe,
             timeout_s=timeout_s,
@@ -173,6 +176,7 @@ class JsonApi:
         headers: Mapping[str, str],
         json: JsonValue = None,
         multipart: Multipart | None = None,
+        form: FormWithFile | None = None,
         params: Mapping[str, str | int] | None = None,
         repeat_safe: bool,
         timeout_s: tuple[float, float] = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
@@ -191,9 +195,9 @@ class JsonApi:
             response = self._session.request(
                 method,
                 self.base_url + path,
-                headers=dict(headers),
+                headers={**headers, **_type_of(form)},
                 json=json,
-                data=None if multipart is None else dict(multipart.fields),
+                data=form if multipart is None else dict(multipart.fields),
                 files=None if multipart is None else list(multipart.files),
                 params=params,
                 timeout=timeout_s,
@@ -214,7 +218,7 @@ class JsonApi:
                     method,
                     path,
                     started=started,
-                    sent=json if multipart is None else dict(multipart.fields),
+                    sent=_told(json, multipart=multipart, form=form),
                     status=None if response is None else response.status_code,
                     error_code=error.code if error else "",
                     answer=_answer_text(response, error),
@@ -335,6 +339,19 @@ class JsonApi:
 
     def _excerpt(self, text: str) -> str:
         return redact.excerpt(text, secrets=self._secrets)
+
+
+def _type_of(form: FormWithFile | None) -> dict[str, str]:
+    return {} if form is None else {"Content-Type": form.content_type}
+
+
+def _told(
+    json: JsonValue, *, multipart: Multipart | None, form: FormWithFile | None
+) -> JsonValue:
+    """Return what a record keeps of a body: of files no more than their names."""
+    if form is not None:
+        return dict(form.summary)
+    return json if multipart is None else dict(multipart.fields)
 
 
 def _answer_text(

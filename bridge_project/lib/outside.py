@@ -11,9 +11,10 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from threading import Timer
 from time import monotonic
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
@@ -70,8 +71,30 @@ def fetch(
     max_bytes: int,
     total_timeout_s: float = TOTAL_TIMEOUT_S,
 ) -> Fetched:
-    """Return what is at `url`, at most `max_bytes` of it, within `total_timeout_s`.
+    """Return what is at `url`, held in memory; see `fetch_into`."""
+    content = BytesIO()
+    content_type = fetch_into(
+        content,
+        url=url,
+        own_places=own_places,
+        max_bytes=max_bytes,
+        total_timeout_s=total_timeout_s,
+    )
+    return Fetched(content=content.getvalue(), content_type=content_type)
 
+
+def fetch_into(
+    file: IO[bytes],
+    *,
+    url: str,
+    own_places: Iterable[str] = (),
+    max_bytes: int,
+    total_timeout_s: float = TOTAL_TIMEOUT_S,
+) -> str:
+    """Write what is at `url` into `file` as it arrives, and return its content type.
+
+    That is at most `max_bytes`, within `total_timeout_s`; after a failure the file
+    may hold a part of it.
     `own_places` are where the operator's Chatwoot and Dify keep files: what has the
     same scheme, host and port, and is below the same path, may be private. Redirects
     are followed three times, each checked alike.
@@ -89,7 +112,8 @@ def fetch(
         with _Visit(place, is_own=is_own, ends_at=ends_at) as visit:
             response = visit.get()
             if response.status_code not in _REDIRECTS:
-                return visit.read(response, max_bytes=max_bytes)
+                visit.read(response, into=file, max_bytes=max_bytes)
+                return response.headers.get("Content-Type", "")
             url = _joined(place, response.headers.get("Location", ""))
     raise _error(
         UpstreamRejected,
@@ -206,28 +230,27 @@ class _Visit:
         self._left_s()
         return self._response
 
-    def read(self, response: requests.Response, *, max_bytes: int) -> Fetched:
-        """Return the body of a 2xx answer, never holding more than `max_bytes`."""
+    def read(
+        self, response: requests.Response, *, into: IO[bytes], max_bytes: int
+    ) -> None:
+        """Write the body of a 2xx answer, never more of it than `max_bytes`."""
         self._refuse_failure(response)
         announced = response.headers.get("Content-Length", "")
         if announced.isdecimal() and int(announced) > max_bytes:
             raise self._too_large(max_bytes)
-        content = bytearray()
+        size = 0
         try:
             while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-                content += chunk
-                if len(content) > max_bytes:
+                size += len(chunk)
+                if size > max_bytes:
                     raise self._too_large(max_bytes)
+                into.write(chunk)
                 self._left_s()
         except (HTTPError, OSError) as err:
             raise self._broken() from err
         self._left_s()
-        if announced.isdecimal() and len(content) < int(announced):
+        if announced.isdecimal() and size < int(announced):
             raise self._broken()
-        return Fetched(
-            content=bytes(content),
-            content_type=response.headers.get("Content-Type", ""),
-        )
 
     def _refuse_failure(self, response: requests.Response) -> None:
         status = response.status_code

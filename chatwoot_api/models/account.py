@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.encryption import EncryptedTextField
+from bridge_project.lib.encryption import EncryptedTextField, Unreadable
 from bridge_project.lib.errors import BridgeError
 from bridge_project.lib.health import Health as Health
 from bridge_project.lib.health import HealthQuerySet, WithHealth, describe
@@ -183,6 +183,13 @@ class ChatwootAccount(WithHealth):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_token(self) -> bool:
+        """Tell whether anything can be read from Chatwoot or posted there."""
+        tokens = (self.bot_token, self.admin_token)
+        # One that no key reads is there all the same.
+        return any(token or isinstance(token, Unreadable) for token in tokens)
 
     def secrets(self) -> tuple[str, ...]:
         """Return the signing secrets that are valid now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from bridge_project.lib.types import JsonObject
 from chatwoot_api.models.account import ChatwootAccount
 
 
@@ -69,3 +70,14 @@ class Inbox(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"#{self.chatwoot_inbox_id}"
+
+    def keep_hours(
+        self, *, enabled: bool, days: list[JsonObject], timezone: str
+    ) -> None:
+        """Take over the business hours, if they have changed."""
+        known = (self.working_hours_enabled, self.working_hours, self.timezone)
+        if known == (enabled, days, timezone):
+            return
+        self.working_hours_enabled = enabled
+        self.working_hours, self.timezone = days, timezone
+        self.save(update_fields=["working_hours_enabled", "working_hours", "timezone"])

@@ -565,17 +565,24 @@ def test_the_examples_seed_a_real_server_once(sandbox: str) -> None:
         ("seed_labels", EXAMPLES / "labels.yaml"),
         ("seed_attributes", EXAMPLES / "attributes.yaml"),
         ("seed_attributes", EXAMPLES / "regions.json"),
+        ("seed_attributes", EXAMPLES / "support_mode.yml"),
     ]
 
     first = [run(name, path) for name, path in wanted]
     second = [run(name, path) for name, path in wanted]
 
-    assert [ran.error for ran in first + second] == [""] * 8
+    assert [ran.error for ran in first + second] == [""] * 10
     assert {ran.out[-2].partition(":")[0] for ran in second} == {"Nothing to do"}
     region = AttributeDefinition.objects.get(key="region")
     assert (region.display_type, region.values) == (
         "list",
         ["Berlin", "Brandenburg", "Hamburg"],
+    )
+    choice = AttributeDefinition.objects.get(key="support_mode")
+    assert (choice.display_type, choice.model, choice.values) == (
+        "list",
+        "conversation_attribute",
+        ["AI agent", "Human", "AI агент", "Человек"],
     )
     support = Team.objects.get(name="support")
     assert support.description == "First line"

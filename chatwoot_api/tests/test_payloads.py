@@ -349,3 +349,20 @@ def test_an_odd_field_costs_no_event(incoming: JsonObject, key: str, odd: Any) -
     incoming[key] = odd
 
     assert message_of(incoming).id == 9001
+
+
+def test_a_visitor_who_opens_the_widget(payload: Callable[[str], JsonObject]) -> None:
+    opened = parse_event(payload("webwidget_triggered"))
+    with_talk = parse_event(payload("webwidget_triggered_existing_conversation"))
+
+    assert opened.widget is not None
+    assert (opened.inbox_id, opened.widget.contact_inbox_id) == (11, 702)
+    assert opened.widget.contact is not None
+    assert opened.widget.contact.id == 640
+    assert (opened.widget.current, opened.widget.has_messages) == (None, False)
+    assert with_talk.widget is not None
+    assert with_talk.widget.current is not None
+    assert (with_talk.widget.current.id, with_talk.widget.has_messages) == (133, True)
+    # What concerns no message is told of no conversation, as ever.
+    assert with_talk.conversation is None
+    assert parse_event({"event": "webwidget_triggered"}).widget is None

@@ -15,6 +15,7 @@ from bridge_project.lib.errors import (
     UnexpectedReply,
     UpstreamUnavailable,
 )
+from bridge_project.lib.types import JsonObject
 from chatwoot_api import sync
 from chatwoot_api.models import (
     Agent,
@@ -198,6 +199,49 @@ def test_a_list_that_cannot_be_read_leaves_all_as_it_was(
         sync.pull(account, now=NOW + timedelta(hours=1))
     assert names()["teams"] == ["known"]
     assert ChatwootAccount.objects.get().mirrored_at == NOW
+
+
+HOURS: JsonObject = {
+    "day_of_week": 1,
+    "closed_all_day": False,
+    "open_hour": 9,
+    "open_minutes": 30,
+    "close_hour": 17,
+    "close_minutes": 0,
+    "open_all_day": False,
+}
+
+
+def test_an_inbox_s_business_hours_are_read(wire: responses.RequestsMock) -> None:
+    website = LISTS["inboxes"][0]
+    odd = {"day_of_week": True, "open_hour": "9", "closed_all_day": 1, "more": "x"}
+    hours = {
+        "working_hours_enabled": True,
+        "working_hours": [HOURS, odd, "?"],
+        "timezone": "Europe/Berlin",
+    }
+    serve(wire, inboxes=[{**website, **hours}])
+
+    sync.pull(make(), now=NOW)
+
+    inbox = Inbox.objects.get()
+    assert (inbox.working_hours_enabled, inbox.timezone) == (True, "Europe/Berlin")
+    assert inbox.working_hours == [
+        HOURS,
+        {"closed_all_day": False, "open_all_day": False},
+    ]
+
+
+def test_hours_that_were_switched_off_are_known(wire: responses.RequestsMock) -> None:
+    account = make()
+    inbox = Inbox.objects.remember(account, chatwoot_id=11, name="", channel="")
+    inbox.keep_hours(enabled=True, days=[HOURS.copy()], timezone="UTC")
+    serve(wire)
+
+    sync.pull(account, now=NOW)
+
+    inbox.refresh_from_db()
+    assert (inbox.working_hours_enabled, inbox.working_hours) == (False, [])
 
 
 def test_another_server_s_answer_is_no_empty_list(wire: responses.RequestsMock) -> None:

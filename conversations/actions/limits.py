@@ -8,7 +8,6 @@ from bridge_project.lib.types import JsonValue
 from conversations.actions.outcome import NotDone
 
 MAX_LABELS = 100
-MAX_ITEMS = 100
 MAX_ATTRIBUTES = 200
 MAX_FILES = 15
 # Reading so many takes some hundredths of a second. A body of 1 MB can hold half a

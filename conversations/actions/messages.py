@@ -19,15 +19,16 @@ from bridge_project.lib.errors import (
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.message_calls import MAX_CONTENT_CHARS, Upload
 from chatwoot_api.payloads import MARK_KEY, Message
+from conversations import drafts
 from conversations.actions import attachments, rich, state
 from conversations.actions.failures import explained, outcome_of
 from conversations.actions.in_charge import refuse_if_silent
 from conversations.actions.noting import Marks, noted
 from conversations.actions.outcome import NotDone, Outcome, not_set
-from conversations.actions.rich import Rich
 from conversations.actions.target import Target
 from conversations.decisions import replies_as, situation_of
 from conversations.models import ReplyAs, Turn, WebhookEvent
+from conversations.rich import CHANNELS_WITH_ITEMS, Rich
 from dify_api.arguments import as_bool, as_int, as_text, is_not_set
 
 FIELD = "message"
@@ -62,7 +63,7 @@ class Post:
         """Return the same for a channel that shows text only."""
         if self.rich is None:
             return self
-        content = "\n\n".join(filter(None, [self.content, self.rich.as_lines()]))
+        content = "\n\n".join(filter(None, [self.content, rich.as_lines(self.rich)]))
         return Post(
             content=content,
             private=self.private,
@@ -93,7 +94,7 @@ def _sent(
 ) -> Outcome:
     content = as_text(wanted.get("content")) or ""
     check_length(content)
-    items = rich.read(wanted)
+    items = rich.wanted_items(wanted)
     urls = wanted.get("attachment_urls")
     if not content and items is None and not files and is_not_set(urls):
         return not_set("content")
@@ -103,7 +104,7 @@ def _sent(
     # Whatever the flow wants: the agents decide what the customer hears.
     is_made_note = not private and _only_writes_notes(target)
     post = Post(
-        content=content,
+        content=_as_suggested(content, target=target) if is_made_note else content,
         private=private or is_made_note,
         rich=items,
         reply_to=as_int(wanted.get("reply_to")),
@@ -118,13 +119,23 @@ def _sent(
 def _only_writes_notes(target: Target) -> bool:
     """Tell whether what the bot says here is for the agents, by the mirror."""
     bot, conversation, turn = target.bot, target.conversation, target.turn
-    if bot is None:
-        return False
+    if bot is None or target.only_suggests:
+        return target.only_suggests
     if conversation is None:
         return bot.reply_as == ReplyAs.PRIVATE_NOTE
     kind = turn.kind if turn else Turn.Kind.ANSWER
     situation = situation_of(conversation)
     return replies_as(bot, situation, kind=kind) == ReplyAs.PRIVATE_NOTE
+
+
+def _as_suggested(content: str, *, target: Target) -> str:
+    """Say whose note it is, but for bots that always write notes."""
+    kind = target.turn.kind if target.turn else Turn.Kind.ANSWER
+    if not content or target.bot is None:
+        return content
+    if not drafts.suggests(target.bot, kind=kind):
+        return content
+    return drafts.marked(content, bot=target.bot, kind=kind)
 
 
 def check_length(content: str) -> None:
@@ -154,7 +165,7 @@ def _allowed_channel(
 
 def said(post: Post, *, channel: str, target: Target) -> Outcome:
     """Post a message; raises NotDone, or UpstreamError if it surely is not there."""
-    if channel and channel not in rich.CHANNELS_WITH_ITEMS:
+    if channel and channel not in CHANNELS_WITH_ITEMS:
         post = post.as_text()
     message_id = _posted(post, channel=channel, target=target)
     extra: JsonObject = {"message_id": message_id, "private": post.private}

@@ -48,6 +48,8 @@ class Target:
     mark: UUID
     # False for a late call of an earlier run: what it says is not this turn's answer.
     speaks_for_turn: bool = True
+    # The agents decide what the customer hears, and what becomes of the conversation.
+    only_suggests: bool = False
     patience: Patience = field(default_factory=Patience, repr=False, compare=False)
 
     def left_s(self) -> float:

@@ -84,7 +84,8 @@ def _careful(
 
 def _failed(now: datetime) -> Iterator[Alarm]:
     seen_at = _seen_at(FAILED_TURNS) or DAWN
-    failed = Turn.objects.filter(status=Turn.Status.FAILED)
+    # What agents wanted is no customer's.
+    failed = Turn.objects.filter(status=Turn.Status.FAILED, kind=Turn.Kind.ANSWER)
     turns = _count(failed.exclude(finished_at__lte=seen_at))
     if turns:
         yield Alarm(

@@ -87,6 +87,14 @@ def turn_badge(turn: Turn) -> SafeString:
     return badge(turn.get_status_display(), tone=TURN_TONES[turn.status])
 
 
+def turn_badges(turn: Turn) -> SafeString:
+    """Return the turn's state, and for whom it was if not for the customer."""
+    if turn.kind == Turn.Kind.ANSWER:
+        return turn_badge(turn)
+    kind = badge(turn.get_kind_display(), tone="calm")
+    return format_html('<span class="bridge-row">{} {}</span>', turn_badge(turn), kind)
+
+
 def run_badge(run: PipelineRun) -> SafeString:
     """Return the run's state as a label."""
     return badge(run.get_status_display(), tone=RUN_TONES[run.status])

@@ -28,8 +28,10 @@ from conversations.admin.bot_actions import BotActions, record_switch
 from conversations.admin.bot_advice import ask_dify
 from conversations.admin.bot_form import BotForm
 from conversations.admin.bot_preview import PreviewPages
+from conversations.admin.bot_tabs import SHOWN_ONLY, TABS
 from conversations.admin.bot_tokens import TokenPages
 from conversations.models import Bot, Turn
+from conversations.models.bot_settings import DIFY, OPENAI
 from dify_api.models import DifyApp
 
 # What is older is not looked for: the list would read all turns.
@@ -56,117 +58,19 @@ class BotAdmin(BotActions, PreviewPages, TokenPages):
     search_fields = ("name",)
     ordering = ("name", "pk")
     actions = ("switch_on", "switch_off", "duplicate")
-    fieldsets = (
-        (
-            _("Who answers"),
-            {
-                "classes": ["tab"],
-                "fields": (
-                    "name",
-                    "enabled",
-                    "account",
-                    "inboxes",
-                    "dify_app",
-                    "reply_as",
-                    "created_at",
-                    "updated_at",
-                ),
-            },
-        ),
-        (
-            _("When"),
-            {
-                "classes": ["tab"],
-                "description": _(
-                    "A human who answers the customer always stops the bot. Setting "
-                    "the conversation to “pending” gives it back. Single conversations "
-                    "are paused in the list of conversations."
-                ),
-                "fields": (
-                    "speak_in_statuses",
-                    "debounce_s",
-                    "on_new_message",
-                    "yields_to_assignee",
-                    "pause_label",
-                    "pause_attribute",
-                    "idle_hours",
-                    "idle_action",
-                ),
-            },
-        ),
-        (
-            _("Inputs"),
-            {
-                "classes": ["tab"],
-                "description": _(
-                    "Before each answer the bridge fills in the inputs that the Dify "
-                    "app declares. Saving reads the declaration anew."
-                ),
-                "fields": ("inputs", "preview", "new_dify_conversation_after_resolve"),
-            },
-        ),
-        (
-            _("Texts"),
-            {
-                "classes": ["tab"],
-                "description": _(
-                    "When it cannot answer: after its last attempt the bot says one "
-                    "line to the customer, leaves a note for the agents and sets the "
-                    "conversation to open."
-                ),
-                "fields": ("failure_public_text", "failure_private_text", "language"),
-            },
-        ),
-        (
-            _("Limits"),
-            {
-                "classes": ["tab"],
-                "description": _(
-                    "How long Dify may take and how many runs there may be at once is "
-                    "set at the Dify app."
-                ),
-                "fields": ("max_turn_minutes", "max_message_age_s", "limits_of_app"),
-            },
-        ),
-        (
-            _("Privacy"),
-            {
-                "classes": ["tab"],
-                "description": _(
-                    "Deleting is repeated until Dify has proven that it no longer "
-                    "knows the conversation. The list of Dify conversations shows "
-                    "what is still to be proven."
-                ),
-                "fields": ("dify_delete_policy", "dify_delete_after_days"),
-            },
-        ),
-        (
-            _("What its flows may do"),
-            {
-                "classes": ["tab"],
-                "description": _(
-                    "Flows call the bridge to set statuses, teams, labels and "
-                    "attributes, and to write messages, in the conversations of this "
-                    "bot's inboxes."
-                ),
-                "fields": ("unknown_names", "strict_statuses", "tokens"),
-            },
-        ),
-    )
-    readonly_fields = (
-        "tokens",
-        "preview",
-        "limits_of_app",
-        "created_at",
-        "updated_at",
-    )
+    fieldsets = TABS
+    readonly_fields = tuple(sorted(SHOWN_ONLY))
 
     @admin.display(description=_("state"))
     def state(self, bot: Bot) -> SafeString:
         if not bot.enabled:
             return badge(_("switched off"), tone="calm")
-        if bot.dify_app is None:
+        if bot.provider == DIFY and bot.dify_app is None:
             return badge(_("no Dify app"), tone="bad")
+        if bot.shadow:
+            return badge(_("trial run: notes only"), tone="warn")
+        if bot.test_only:
+            return badge(_("test only"), tone="warn")
         return badge(_("switched on"), tone="good")
 
     @admin.display(description=_("inboxes"))
@@ -174,9 +78,13 @@ class BotAdmin(BotActions, PreviewPages, TokenPages):
         names = [str(inbox) for inbox in bot.inboxes.all()]
         return ", ".join(names) if names else gettext("all")
 
-    @admin.display(description=_("Dify app"))
+    @admin.display(description=_("answers come from"))
     def app(self, bot: Bot) -> SafeString:
-        """Show the app with its health, unless that is good."""
+        """Show the Dify app with its health, unless that is good, or who it is else."""
+        if bot.provider == OPENAI:
+            return admin_link(bot.openai_server)
+        if bot.provider != DIFY:
+            return format_html("{}", bot.provider)
         if bot.dify_app is None or bot.dify_app.health == DifyApp.Health.OK:
             return admin_link(bot.dify_app)
         health = health_badge(bot.dify_app)
@@ -200,7 +108,7 @@ class BotAdmin(BotActions, PreviewPages, TokenPages):
     @admin.display(description=_("limits of the Dify app"))
     def limits_of_app(self, bot: Bot) -> SafeString:
         app = bot.dify_app
-        if app is None:
+        if app is None or bot.provider != DIFY:
             return format_html("{}", NOTHING)
         text = gettext(
             "a run takes at most %(total)d s and says nothing for at most %(idle)d s; "
@@ -216,7 +124,7 @@ class BotAdmin(BotActions, PreviewPages, TokenPages):
         return (
             super()
             .get_queryset(request)
-            .select_related("account", "dify_app")
+            .select_related("account", "dify_app", "openai_server")
             .prefetch_related("inboxes")
         )
 

@@ -12,6 +12,7 @@ from bridge_project.lib.errors import BridgeError, Unauthorized
 from conversations.conversation_tokens import PLAYGROUND
 from conversations.models import Bot
 from conversations.models.bot import default_inputs
+from conversations.models.bot_settings import DIFY
 from dify_api import app_info
 from dify_api.models import DifyApp
 from dify_api.payloads import CHAT_MODES, InputField
@@ -29,6 +30,8 @@ def ask_dify(bot: Bot) -> list[Advice]:
     warning; the bot is saved all the same.
     """
     app = bot.dify_app
+    if bot.provider != DIFY:
+        return []
     if app is None:
         text = gettext(
             "The bot has no Dify app: all its conversations go to the humans. Choose "

@@ -76,6 +76,7 @@ class Typed:
 class InputRows(forms.Widget):
     """A table of rows; `app` and `account` say what is offered in it."""
 
+    template = "admin/conversations/bot/inputs.html"
     app: DifyApp | None = None
     account: ChatwootAccount | None = None
 
@@ -100,7 +101,7 @@ class InputRows(forms.Widget):
             "input_classes": " ".join(INPUT_CLASSES),
             "checkbox_classes": " ".join(CHECKBOX_CLASSES),
         }
-        return render_to_string("admin/conversations/bot/inputs.html", context)
+        return render_to_string(self.template, context)
 
     def value_from_datadict(
         self, data: Mapping[str, Any], files: MultiValueDict[str, Any], name: str
@@ -179,6 +180,12 @@ class InputRows(forms.Widget):
         ]
 
 
+class VariableRows(InputRows):
+    """The same table; Dify tells nobody beforehand which variables a flow has."""
+
+    template = "admin/conversations/bot/variables.html"
+
+
 class InputsField(forms.Field):
     """A map of input names to sources; says what is wrong with another thing."""
 
@@ -235,6 +242,33 @@ class InputsField(forms.Field):
         return forms.ValidationError(
             self.error_messages[code], code=code, params=values
         )
+
+
+class VariablesField(InputsField):
+    """A map of a chatflow's variables to sources."""
+
+    widget = VariableRows
+    default_error_messages = {
+        "no_name": _(
+            "The source “%(source)s” has no variable. Name the variable as the flow "
+            "does, or remove the row."
+        ),
+        "twice": _(
+            "The variable “%(name)s” stands there twice. Remove one of the rows."
+        ),
+        "too_many": _("These are more than 200 variables. Remove some."),
+        "token": _(
+            "“%(name)s” would change with each run: a conversation token is sent as an "
+            "input only."
+        ),
+    }
+
+    def _errors(self, rows: list[Typed]) -> Iterator[forms.ValidationError]:
+        """Refuse the token as well: variables are kept in Dify for good."""
+        yield from super()._errors(rows)
+        for row in rows:
+            if row.source == "bridge.conversation_token":
+                yield self._error("token", name=row.name)
 
 
 def _typed(value: Any) -> list[Typed]:

@@ -25,7 +25,8 @@ from conversations.context import (
     wanted_inputs,
 )
 from conversations.conversation_tokens import PLAYGROUND
-from conversations.models import Bot, Conversation, WebhookEvent
+from conversations.decisions import replies_as, situation_of
+from conversations.models import Bot, Conversation, ReplyAs, Turn, WebhookEvent
 from dify_api.inputs import ShapedInputs
 from dify_api.models import DifyApp
 
@@ -97,9 +98,10 @@ class PreviewPages(BridgeAdmin[Bot]):
         form = self._form(data)
         if not any(key.startswith("inputs-") for key in data):
             return
-        field = form.fields["inputs"]
-        typed = field.widget.value_from_datadict(data, form.files, "inputs")
-        bot.inputs = field.clean(typed)
+        for name in ("inputs", "conversation_variables"):
+            field = form.fields[name]
+            typed = field.widget.value_from_datadict(data, form.files, name)
+            setattr(bot, name, field.clean(typed))
         chosen = data.get("dify_app", "")
         if chosen.isdecimal():
             bot.dify_app = DifyApp.objects.filter(pk=chosen).first()
@@ -121,7 +123,9 @@ class PreviewPages(BridgeAdmin[Bot]):
         return {
             "conversation": conversation,
             "asked": asked,
+            "how": _how(bot, conversation),
             "rows": _rows(bot, wanted=wanted, shaped=shaped),
+            "variables": _variables(bot, conversation, asked=asked),
             "missing": shaped.missing,
             "notes": shaped.notes,
         }
@@ -181,6 +185,41 @@ def _rows(
         }
         for name in names
     ]
+
+
+def _variables(
+    bot: Bot, conversation: Conversation, *, asked: str
+) -> list[dict[str, object]]:
+    """Return a row for each mapped conversation variable."""
+    mapped = bot.conversation_variables
+    values = wanted_inputs(mapped, conversation=conversation, question=asked)
+    return [
+        {"name": name, "source": mapped[name], "value": _shown(values.get(name))}
+        for name in sorted(mapped)
+    ]
+
+
+def _how(bot: Bot, conversation: Conversation) -> str:
+    """Say in which form an answer would come there, and why."""
+    situation = situation_of(conversation)
+    form = replies_as(bot, situation, kind=Turn.Kind.ANSWER)
+    is_note = form == ReplyAs.PRIVATE_NOTE
+    if bot.shadow:
+        return gettext("On this trial run the answer would be a note for the agents.")
+    if bot.reply_as != ReplyAs.BY_SUPPORT_MODE:
+        return (
+            gettext("The answer would be a note for the agents.")
+            if is_note
+            else gettext("The answer would be a message to the customer.")
+        )
+    if is_note:
+        return gettext(
+            "The customer chose a human, or nothing: the answer would be a note for "
+            "the agents."
+        )
+    return gettext(
+        "The customer chose the bot: the answer would be a message to the customer."
+    )
 
 
 def _shown(value: object) -> str:

@@ -11,16 +11,18 @@ from django.utils.translation import gettext_lazy as _
 
 from bridge_project.lib.admin_base import admin_url, badge
 from bridge_project.lib.types import JsonObject
+from chatwoot_api import submitted
 from chatwoot_api.payloads import Attachment, Message
 from conversations.admin.audit import details_in_words
 from conversations.admin.base import (
     action_badge,
     event_badge,
     time_to_answer,
-    turn_badge,
+    turn_badges,
 )
 from conversations.admin.event import message_of
 from conversations.admin.event import why as why_event
+from conversations.admin.form_words import FormView
 from conversations.admin.story import CallbackView, CallView, PostView, RunView
 from conversations.admin.turn import why as why_turn
 from conversations.models import (
@@ -29,6 +31,7 @@ from conversations.models import (
     Callback,
     ConversationStatus,
     Erasure,
+    FlowForm,
     OutgoingMessage,
     PipelineRun,
     Reason,
@@ -53,6 +56,8 @@ NEWS: Mapping[str, str | Promise] = {
 }
 # Deliveries of a message that is told already.
 _TOLD = frozenset({Reason.DUPLICATE_MESSAGE})
+# News of a message that was clicked, but not the click itself.
+_NO_CLICK = _TOLD | {Reason.MESSAGE_UPDATED, Reason.MESSAGE_DELETED}
 _ICONS: Mapping[str, str] = {
     AuditEntry.Verb.PAUSED: "pause_circle",
     AuditEntry.Verb.RESUMED: "play_circle",
@@ -72,13 +77,16 @@ class SaidView:
     def __init__(self, event: WebhookEvent, message: Message) -> None:
         self.event = event
         self.url = admin_url(event)
-        self.text = message.text.strip()
+        clicked = submitted.text_of(message)
+        self.text = clicked or message.text.strip()
         self.sender = message.sender.name
         self.attachments: tuple[Attachment, ...] = message.attachments
-        self.by_customer = message.message_type == "incoming"
-        self.who = _who(message, reason=event.reason)
+        self.by_customer = message.message_type == "incoming" or bool(clicked)
+        self.who = (
+            gettext("customer") if clicked else _who(message, reason=event.reason)
+        )
         self.side = "theirs" if self.by_customer else "ours"
-        self.tone = _tone(message, reason=event.reason)
+        self.tone = "" if clicked else _tone(message, reason=event.reason)
         self.decision = action_badge(event) if event.action else event_badge(event)
         self.reason = event.get_reason_display()
         # Why an answer is owed needs no words, unless it waits.
@@ -148,7 +156,7 @@ class TurnView:
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
         self.url = admin_url(turn)
-        self.state = turn_badge(turn)
+        self.state = turn_badges(turn)
         is_answered = turn.reason == Reason.ANSWERED
         self.reason = "" if is_answered else turn.get_reason_display()
         self.took = time_to_answer(turn)
@@ -188,6 +196,10 @@ def tell_event(event: WebhookEvent) -> tuple[str, object]:
             news = NewsView(event)
             news.what = message.text.strip()
             return "news", news
+    if event.name == "message_updated" and event.reason not in _NO_CLICK:
+        message = message_of(event.payload)
+        if message is not None and submitted.text_of(message):
+            return "said", SaidView(event, message)
     return "news", NewsView(event)
 
 
@@ -213,6 +225,10 @@ def tell_call(call: UpstreamCall) -> tuple[str, object]:
 
 def tell_audit(entry: AuditEntry) -> tuple[str, object]:
     return "audit", AuditView(entry)
+
+
+def tell_form(form: FlowForm) -> tuple[str, object]:
+    return "form", FormView(form)
 
 
 def tell_erasure(erasure: Erasure) -> tuple[str, object]:

@@ -35,6 +35,8 @@ KIND_NAMES: Mapping[str, str | Promise] = {
     "events": _("events"),
     "runs": _("runs"),
     "calls": _("upstream calls"),
+    "drafts": _("drafts"),
+    "flow_forms": _("forms of flows"),
     "outgoing_messages": _("outgoing messages"),
     "dify_conversations": _("Dify conversations"),
     "trials": _("questions in the playground"),

@@ -38,7 +38,7 @@ from conversations.admin.event_filters import EventBotFilter, ReceivedFilter
 from conversations.admin.event_replay import EventReplay
 from conversations.admin.explanations import EVENT_STATES, REASONS
 from conversations.admin.filters import DropdownFilter, EventKindFilter
-from conversations.models import Action, WebhookEvent
+from conversations.models import Action, Reason, WebhookEvent
 from conversations.models.event import MESSAGE_WORDS
 
 
@@ -57,8 +57,19 @@ def _parsed(payload: JsonObject) -> ChatwootEvent | None:
 
 def why(event: WebhookEvent) -> str:
     """Say what became of an event, what that means and what to do."""
+    if event.status == WebhookEvent.Status.FAILED and event.reason == Reason.FEEDBACK:
+        return gettext(
+            "Dify could not be told this feedback, although it was tried for a day or "
+            "Dify refused it; the error tells why. No customer waits for it. Replay "
+            "the event to try again."
+        )
     if event.status != WebhookEvent.Status.PROCESSED:
         return str(EVENT_STATES[event.status])
+    if event.reason == Reason.AGENT_ASKED and event.turn_id is None:
+        return gettext(
+            "An agent asked the bot while it was still busy in this conversation. It "
+            "answers in the turn after that."
+        )
     if event.action == Action.ANSWER and event.turn_id is None:
         return gettext(
             "A customer wrote while the bot was still answering an earlier message. "

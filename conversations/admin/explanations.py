@@ -15,6 +15,43 @@ REASONS: Mapping[str, Promise] = {
         "A customer wrote, and the bot owes an answer. The turn tells what became of "
         "it."
     ),
+    Reason.DRAFT_WANTED: _(
+        "A customer wrote while a human had the conversation. The bot drafts an answer "
+        "for the agents, in a private note; it does not speak to the customer. “Drafts "
+        "for agents” is switched on at the bot."
+    ),
+    Reason.AGENT_ASKED: _(
+        "An agent asked the bot in a private note. The answer, or why there is none, "
+        "comes as a private note; customers see neither."
+    ),
+    Reason.SUGGESTED: _(
+        "The answer was written down for the agents, in a private note; the customer "
+        "did not see it. The page “Drafts” shows what they made of it."
+    ),
+    Reason.FEEDBACK: _(
+        "An agent's “/good” or “/bad”, or the customer's rating. It goes to Dify as "
+        "feedback on the bot's last answer before it. Without an error below, Dify has "
+        "it, or will have it in a moment; the turn of the answer shows the call."
+    ),
+    Reason.CUSTOMER_CHOICE: _(
+        "The customer clicked a choice or filled in a form that the bot had sent. It "
+        "is answered like a message; the turn tells what became of it."
+    ),
+    Reason.FORM_ANSWERED: _(
+        "The customer, or an agent by a private note, answered the form that the "
+        "bot's paused flow waits for. The turn brings the answer to Dify. An answer "
+        "that could not be understood has the form asked once more."
+    ),
+    Reason.ASKED_FOR_FORM: _(
+        "The bot's flow paused at a Human Input node, and whoever the bot is set to "
+        "ask was asked for its form: the customer by a message, or the agents by a "
+        "private note. The answer goes on in a turn of its own."
+    ),
+    Reason.FORM_UNANSWERED: _(
+        "Nobody answered the form that the bot's flow waited for in time, so the "
+        "conversation went to the humans. The time is set at the bot; Dify's own limit "
+        "at the Human Input node counts if it is shorter."
+    ),
     Reason.CONVERSATION_EVENT: _(
         "Chatwoot reported a change of the conversation: status, assignee, labels. The "
         "bridge took note of it; there is nothing to answer."
@@ -77,6 +114,18 @@ REASONS: Mapping[str, Promise] = {
         "No bot answers the inbox of this conversation. Add the inbox to a bot, or "
         "make a bot for the account."
     ),
+    Reason.FORM_DATA: _(
+        "The message is only what the chat's form asked for: an e-mail address before "
+        "anybody could have asked for one, or words of the widget itself. There is no "
+        "question to answer; the bot waits for the customer's first words."
+    ),
+    Reason.NO_CREDENTIALS: _(
+        "The Chatwoot account has no token here, so the bridge took note of the "
+        "message and could post nothing: neither an answer nor a note, and the "
+        "conversation stays as it is in Chatwoot. Enter the bot's token at the "
+        "Chatwoot account; it works for the next message. Messages that came before "
+        "can be replayed."
+    ),
     Reason.BOT_DISABLED: _(
         "The bot of this inbox is switched off. A pending conversation was opened for "
         "the humans, with a note. Switch the bot on to have new messages answered."
@@ -127,6 +176,32 @@ REASONS: Mapping[str, Promise] = {
         "to answer, usually after an outage. A pending conversation was opened for the "
         "humans, with a note. The limit is set at the bot."
     ),
+    Reason.GREETING: _(
+        "The bot greeted the customer with the opening statement of its Dify app, as "
+        "the bot is set to. It does so once per visitor and conversation."
+    ),
+    Reason.RESET: _(
+        "The customer wrote one of the bot's words that begin anew. The bot forgot "
+        "what was said before; Dify was not asked. The words are set at the bot."
+    ),
+    Reason.NOT_FOR_CONTACT: _(
+        "The bot's rules leave this customer to the humans: the contact is on its list "
+        "“never for”, or not among those it is only for, or the bot answers only "
+        "testers. A pending conversation was opened for the humans, without a note. "
+        "The lists are set at the bot."
+    ),
+    Reason.OUTSIDE_HOURS: _(
+        "The inbox was closed, by its business hours in Chatwoot, and this bot does "
+        "not answer then. The conversation was opened for the humans, without a note. "
+        "What the bot does outside business hours is set at the bot; the hours "
+        "themselves are read from Chatwoot once an hour."
+    ),
+    Reason.CEILING_REACHED: _(
+        "The bot has reached one of its ceilings: answers per conversation and hour, "
+        "or tokens or cost per day. The error names it and says when it ends. Dify was "
+        "not asked, and a pending conversation was opened for the humans. If it "
+        "happens too early, raise the ceiling at the bot."
+    ),
     Reason.TOOK_TOO_LONG: _(
         "There was no answer in the time that the bot is allowed, so the customer was "
         "left to a human. The runs and calls below show what took so long: a busy "
@@ -156,8 +231,11 @@ REASONS: Mapping[str, Promise] = {
         "Dify's log: which node should have given the text?"
     ),
     Reason.DIFY_PAUSED: _(
-        "The Dify flow stopped to wait for somebody to fill in a form, which customers "
-        "cannot do. Remove the human input node from the flow, or give it a default."
+        "The Dify flow stopped to wait for somebody to fill in a form, and nobody "
+        "could be asked for it here. Choose at the bot who fills in forms, and "
+        "“WebApp” as the delivery at the Human Input node; Dify 1.14 or newer is "
+        "needed. Forms with files, and answers that could not be understood, go to "
+        "the humans, too."
     ),
     Reason.DIFY_STOPPED: _(
         "Somebody stopped the run in Dify, or it took longer than Dify allows, before "
@@ -167,6 +245,16 @@ REASONS: Mapping[str, Promise] = {
     Reason.DIFY_FAILED: _(
         "Dify could not answer. The error of the run tells what it said, and whether "
         "it was asked again; the Dify app's health shows whether it works by now."
+    ),
+    Reason.PROVIDER_FAILED: _(
+        "The function or server that this bot asks in Dify's place could not answer. "
+        "The error of the run tells why; if it looks like a mistake in the function, "
+        "its author finds the place in the worker's log."
+    ),
+    Reason.NOTHING_TO_SAY: _(
+        "Whoever was asked wants nothing to be said to this message, and that is no "
+        "failure. If the customer should have got an answer, look at the function that "
+        "the bot asks."
     ),
     Reason.CHATWOOT_FAILED: _(
         "Chatwoot did not take the answer. The calls below show what it said. Often "
@@ -200,6 +288,43 @@ EVENT_STATES: Mapping[str, Promise] = {
         "the bridge, and look at the conversation in Chatwoot."
     ),
 }
+
+# What a state means where the customer waits for nothing.
+_OF_KIND: Mapping[tuple[str, str], Promise] = {
+    (Turn.Kind.DRAFT, Turn.Status.ANSWERED): _(
+        "The agents have a draft, in a private note. The customer did not see it."
+    ),
+    (Turn.Kind.DRAFT, Turn.Status.SKIPPED): _(
+        "There is no draft, and nobody was told; the reason tells why. No customer "
+        "waits for it."
+    ),
+    (Turn.Kind.DRAFT, Turn.Status.FAILED): _(
+        "There is no draft, since Chatwoot did not take it. No customer waits for it."
+    ),
+    (Turn.Kind.HELP, Turn.Status.ANSWERED): _(
+        "The agent who asked has the answer, in a private note."
+    ),
+    (Turn.Kind.HELP, Turn.Status.SKIPPED): _(
+        "The agent's question was put off or dropped; the reason tells why. If a "
+        "customer's message came first, it is asked again in a turn after that."
+    ),
+    (Turn.Kind.HELP, Turn.Status.HANDED_OVER): _(
+        "The bot could not answer the agent who asked, and told why in a private note. "
+        "Nothing was changed in the conversation."
+    ),
+    (Turn.Kind.HELP, Turn.Status.FAILED): _(
+        "The agent who asked could not even be told why there is no answer, since "
+        "Chatwoot did not take the note. No customer waits for it."
+    ),
+}
+
+
+def of_kind(turn: Turn) -> Promise | None:
+    """Say how a turn stands that owes the customer nothing; None for all others."""
+    if turn.kind == Turn.Kind.ANSWER and turn.reason == Reason.SUGGESTED:
+        return REASONS[Reason.SUGGESTED]
+    return _OF_KIND.get((turn.kind, turn.status))
+
 
 TURN_STATES: Mapping[str, Promise] = {
     Turn.Status.COLLECTING: _(

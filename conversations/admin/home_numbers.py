@@ -225,12 +225,12 @@ def _traffic(found: Overview) -> Chart:
             "answered": whole(found.total.answered),
         },
         kind="bar",
-        data=_data(
+        data=chart_data(
             labels,
-            _series(received, RECEIVED_COLOUR, (one.received for one in points)),
-            _series(answered, ANSWERED_COLOUR, (one.answered for one in points)),
+            series(received, RECEIVED_COLOUR, (one.received for one in points)),
+            series(answered, ANSWERED_COLOUR, (one.answered for one in points)),
         ),
-        options=_options(unit="", whole_numbers=True),
+        options=chart_options(unit="", whole_numbers=True),
         heads=[_unit_name(found), received, answered],
         rows=[
             (label, whole(one.received), whole(one.answered))
@@ -251,12 +251,12 @@ def _latency(found: Overview) -> Chart:
         )
         % {"half": duration(found.total.p50_s), "most": duration(found.total.p95_s)},
         kind="line",
-        data=_data(
+        data=chart_data(
             labels,
-            _series(half, HALF_COLOUR, (_rounded(one.p50_s) for one in points)),
-            _series(most, MOST_COLOUR, (_rounded(one.p95_s) for one in points)),
+            series(half, HALF_COLOUR, (_rounded(one.p50_s) for one in points)),
+            series(most, MOST_COLOUR, (_rounded(one.p95_s) for one in points)),
         ),
-        options=_options(unit=gettext("seconds"), whole_numbers=False),
+        options=chart_options(unit=gettext("seconds"), whole_numbers=False),
         heads=[_unit_name(found), half, most],
         rows=[
             (label, duration(one.p50_s), duration(one.p95_s))
@@ -282,9 +282,8 @@ def _rounded(time_s: float | None) -> float | None:
     return None if time_s is None else round(time_s, 2)
 
 
-def _series(
-    name: str, colour: str, values: Iterable[float | None]
-) -> dict[str, object]:
+def series(name: str, colour: str, values: Iterable[float | None]) -> dict[str, object]:
+    """Return one line, or the bars of one colour."""
     return {
         "label": name,
         "data": list(values),
@@ -293,11 +292,12 @@ def _series(
     }
 
 
-def _data(labels: list[str], *series: dict[str, object]) -> str:
-    return json.dumps({"labels": labels, "datasets": series}, ensure_ascii=False)
+def chart_data(labels: list[str], *lines: dict[str, object]) -> str:
+    """Return Chart.js's data."""
+    return json.dumps({"labels": labels, "datasets": lines}, ensure_ascii=False)
 
 
-def _options(*, unit: str, whole_numbers: bool) -> str:
+def chart_options(*, unit: str, whole_numbers: bool) -> str:
     """Return Chart.js's options; Unfold's own hide the legend."""
     axis = {"color": AXIS_COLOUR, "maxRotation": 0, "autoSkipPadding": 12}
     return json.dumps(

@@ -5,10 +5,18 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from bridge_project.lib.admin_base import ReadOnlyAdmin, moment, shortened, text_block
+from bridge_project.lib.admin_base import (
+    NOTHING,
+    ReadOnlyAdmin,
+    moment,
+    shortened,
+    text_block,
+)
+from conversations.admin import posted_words
 from conversations.admin.base import (
     chatwoot_link,
     conversation_link,
@@ -40,9 +48,10 @@ class OutgoingMessageAdmin(ReadOnlyAdmin[OutgoingMessage]):
     search_help_text = _("Conversation or message number, mark")
     fields = (
         "state",
-        "part",
+        "part_of_answer",
         "private",
         "whole_content",
+        "besides",
         "of_turn",
         "conversation",
         "in_chatwoot",
@@ -67,6 +76,16 @@ class OutgoingMessageAdmin(ReadOnlyAdmin[OutgoingMessage]):
     @admin.display(description=_("content"))
     def whole_content(self, post: OutgoingMessage) -> SafeString:
         return text_block(post.content)
+
+    @admin.display(description=_("part"))
+    def part_of_answer(self, post: OutgoingMessage) -> str:
+        return posted_words.part(post)
+
+    @admin.display(description=_("besides the text"))
+    def besides(self, post: OutgoingMessage) -> SafeString:
+        return format_html_join(
+            "", "<div>{}</div>", [[x] for x in posted_words.beside(post)]
+        ) or (SafeString(NOTHING))
 
     @admin.display(description=_("conversation"))
     def conversation(self, post: OutgoingMessage) -> SafeString:

@@ -22,6 +22,7 @@ from conversations.admin.page import AdminPage
 from conversations.admin.playground_form import QuestionForm, initial_of
 from conversations.admin.trial_view import TrialView
 from conversations.models import Bot, Conversation, Trial
+from conversations.models.bot_settings import DIFY
 
 # The newest; the talk is in Dify, whatever is shown here.
 QUESTIONS_SHOWN = 50
@@ -46,6 +47,11 @@ class PlaygroundPage(AdminPage):
         """The bot that is tried."""
         rows = Bot.objects.select_related("account", "dify_app")
         return get_object_or_404(rows, pk=self.kwargs["bot_id"])
+
+    @property
+    def asks_dify(self) -> bool:
+        """Tell whether there is a Dify app to try."""
+        return self.bot.provider == DIFY and self.bot.dify_app is not None
 
     @property
     def may_ask(self) -> bool:
@@ -143,7 +149,7 @@ class PlaygroundPage(AdminPage):
             None, initial=self._initial(questions)
         )
         may_go_on = self.may_ask and is_own and not is_ended
-        if may_go_on and self.bot.dify_app:
+        if may_go_on and self.asks_dify:
             form.show_mapped(self._mapped(questions))
         return super().get_context_data(
             **kwargs,
@@ -154,7 +160,7 @@ class PlaygroundPage(AdminPage):
             views=[TrialView(one) for one in questions],
             form=form,
             may_ask=self.may_ask,
-            may_go_on=may_go_on and self.bot.dify_app is not None,
+            may_go_on=may_go_on and self.asks_dify,
             is_ended=is_ended,
             is_own=is_own,
             fixed=sorted(trials.fixed_inputs(self.bot)),

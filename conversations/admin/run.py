@@ -67,8 +67,9 @@ class PipelineRunAdmin(StoryAdmin[PipelineRun]):
         return run_badge(run)
 
     @admin.display(description=_("Dify app"))
-    def app(self, run: PipelineRun) -> SafeString:
-        return admin_link(run.dify_app)
+    def app(self, run: PipelineRun) -> SafeString | str:
+        """Link to the app, or name who was asked in its place."""
+        return run.provider or admin_link(run.dify_app)
 
     @admin.display(description=_("question"))
     def asked(self, run: PipelineRun) -> str:

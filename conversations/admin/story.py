@@ -17,8 +17,8 @@ from bridge_project.lib.admin_base import (
     json_block,
     outside_link,
 )
-from chatwoot_api.payloads import Attachment
-from conversations.admin import callback_changes, callback_words
+from chatwoot_api import submitted
+from conversations.admin import callback_changes, callback_words, posted_words
 from conversations.admin.base import (
     callback_badge,
     price_in_words,
@@ -28,6 +28,7 @@ from conversations.admin.base import (
 )
 from conversations.admin.error_words import ABORTED, error_words, run_error_words
 from conversations.admin.event import message_of
+from conversations.admin.files import file_view
 from conversations.models import (
     Callback,
     OutgoingMessage,
@@ -41,14 +42,17 @@ from conversations.models import (
 class MessageView:
     """A customer's message, from the event that brought it."""
 
-    def __init__(self, event: WebhookEvent) -> None:
+    def __init__(self, event: WebhookEvent, *, turn: Turn | None = None) -> None:
         message = message_of(event.payload)
         self.event = event
         self.url = admin_url(event)
-        self.text = message.text.strip() if message else ""
+        # What was clicked, not the bot's question.
+        clicked = submitted.text_of(message) if message else ""
+        self.text = clicked or (message.text.strip() if message else "")
         self.sender = message.sender.name if message else ""
-        self.attachments: tuple[Attachment, ...] = (
-            message.attachments if message else ()
+        self.attachments = tuple(
+            file_view(item, turn=turn)
+            for item in (message.attachments if message else ())
         )
 
     @property
@@ -72,7 +76,7 @@ class RunView:
     def __init__(self, run: PipelineRun) -> None:
         self.run = run
         self.url = admin_url(run)
-        self.app = admin_link(run.dify_app)
+        self.app = admin_link(run.dify_app) if run.dify_app else run.provider or NOTHING
         self.state = run_badge(run)
         self.inputs = json_block(run.inputs)
         self.took = run_took(run)
@@ -85,6 +89,8 @@ class RunView:
             dict.fromkeys(step.tool for step in self.steps if step.tool)
         )
         log_url = run.dify_app.log_url() if run.dify_app else ""
+        self.files = posted_words.file_names(run.files)
+        self.suggestions = [str(question) for question in run.suggestions]
         self.log_link = (
             outside_link(log_url, text=gettext("log in Dify")) if log_url else ""
         )
@@ -96,6 +102,7 @@ class RunView:
             "answered": gettext("answered"),
             "stopped": gettext("stopped"),
             "paused": gettext("waits for a human"),
+            "nothing": gettext("wanted to say nothing"),
         }
         return names.get(self.run.outcome, self.run.outcome) or NOTHING
 
@@ -154,6 +161,8 @@ class PostView:
     def __init__(self, post: OutgoingMessage, *, turn: Turn) -> None:
         self.post = post
         self.url = admin_url(post)
+        self.what = posted_words.part(post)
+        self.beside = posted_words.beside(post)
         self.state = post_badge(post, is_over=turn.finished_at is not None)
 
 

@@ -20,6 +20,7 @@ _HOUSEKEEPING = "conversations.housekeeping"
 PROCESS_EVENT = f"{_FLOW}.process_event"
 RUN_TURN = f"{_FLOW}.run_turn"
 RUN_TRIAL = f"{_FLOW}.run_trial"
+SEND_FEEDBACK = f"{_FLOW}.send_feedback"
 RUN_JOB = "conversations.jobs.task.run_job"
 
 # What the tasks are called here; an unknown one is called by its own name.
@@ -28,6 +29,7 @@ TASK_WORDS: Mapping[str, str | Promise] = {
     RUN_TURN: _("Answer a turn"),
     RUN_TRIAL: _("Ask a bot in the playground"),
     RUN_JOB: _("Do a job"),
+    SEND_FEEDBACK: _("Tell Dify what somebody thought of an answer"),
     f"{_HOUSEKEEPING}.probe_services": _("Try refused tokens again"),
     f"{_HOUSEKEEPING}.carry_on_erasures": _("Go on with erasures"),
     f"{_HOUSEKEEPING}.delete_in_dify": _("Delete conversations in Dify"),

@@ -24,6 +24,7 @@ from conversations.models import (
     Callback,
     Conversation,
     Erasure,
+    FlowForm,
     OutgoingMessage,
     PipelineRun,
     Reason,
@@ -186,6 +187,10 @@ def _turns(conversation: Conversation) -> QuerySet[Turn]:
     return conversation.turns.select_related("bot", "queued_for")
 
 
+def _forms(conversation: Conversation) -> QuerySet[FlowForm]:
+    return conversation.flow_forms.defer("form_token")
+
+
 def _erasures(conversation: Conversation) -> QuerySet[Erasure]:
     contact_id = conversation.chatwoot_contact_id
     if contact_id is None:
@@ -204,5 +209,6 @@ _SOURCES: tuple[_Source, ...] = (
     _Source(_callbacks, F("created_at"), entries.tell_callback),
     _Source(_posts, F("created_at"), entries.tell_post),
     _Source(_turns, Coalesce("finished_at", "created_at"), entries.tell_turn),
+    _Source(_forms, F("created_at"), entries.tell_form),
     _Source(_erasures, F("created_at"), entries.tell_erasure),
 )

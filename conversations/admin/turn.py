@@ -23,10 +23,11 @@ from conversations.admin.base import (
     number_in,
     price_in_words,
     time_to_answer,
-    turn_badge,
+    turn_badges,
 )
-from conversations.admin.explanations import REASONS, TURN_STATES
+from conversations.admin.explanations import REASONS, TURN_STATES, of_kind
 from conversations.admin.filters import DropdownFilter
+from conversations.admin.form_words import FormView
 from conversations.admin.story import (
     CallbackView,
     CallView,
@@ -35,7 +36,7 @@ from conversations.admin.story import (
     RunView,
 )
 from conversations.admin.task_results import about_turn, state_badge, task_words
-from conversations.models import PipelineRun, Reason, Turn, WebhookEvent
+from conversations.models import FlowForm, PipelineRun, Reason, Turn, WebhookEvent
 
 # Counted for the rows of the page alone; a join would group the whole table.
 _MESSAGE_COUNT = (
@@ -72,7 +73,7 @@ class TurnAdmin(StoryAdmin[Turn]):
         "cost",
     )
     list_display_links = ("number", "created")
-    list_filter = ("status", ("reason", DropdownFilter), "bot", "created_at")
+    list_filter = ("status", "kind", ("reason", DropdownFilter), "bot", "created_at")
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("id",)
@@ -89,7 +90,7 @@ class TurnAdmin(StoryAdmin[Turn]):
 
     @admin.display(description=_("state"))
     def state(self, turn: Turn) -> SafeString:
-        return turn_badge(turn)
+        return turn_badges(turn)
 
     @admin.display(description=_("reason"))
     def reason_in_words(self, turn: Turn) -> str:
@@ -154,11 +155,12 @@ class TurnAdmin(StoryAdmin[Turn]):
 
 def why(turn: Turn) -> list[str]:
     """Say how the turn stands and why, in sentences."""
-    sentences = [str(TURN_STATES[turn.status])]
+    sentences = [str(of_kind(turn) or TURN_STATES[turn.status])]
     if turn.status == Turn.Status.COLLECTING:
         sentences = [_what_it_waits_for(turn)]
     reason = turn.reason or turn.handover_reason
-    if reason and turn.status != Turn.Status.ANSWERED:
+    is_told = turn.status != Turn.Status.ANSWERED or reason == Reason.ASKED_FOR_FORM
+    if reason and is_told:
         sentences.append(str(REASONS.get(reason, reason)))
     return sentences
 
@@ -185,6 +187,12 @@ def _turn_link(turn: Turn | None) -> SafeString:
     return admin_link(turn, text=gettext("turn %(id)s") % {"id": pk})
 
 
+def _forms(turn: Turn) -> list[FlowForm]:
+    """Return the forms that the turn's runs asked for, or that it brought back."""
+    of_turn = Q(turn=turn) | Q(pk=turn.flow_form_id)
+    return list(FlowForm.objects.filter(of_turn).defer("form_token").order_by("pk"))
+
+
 def _story(turn: Turn) -> dict[str, object]:
     """Everything about the turn, with one query for each kind of row."""
     runs = turn.runs.select_related("dify_app").order_by("pk")
@@ -196,7 +204,7 @@ def _story(turn: Turn) -> dict[str, object]:
     return {
         "turn": turn,
         "title": gettext("Turn %(id)s") % {"id": turn.pk},
-        "state": turn_badge(turn),
+        "state": turn_badges(turn),
         # An answered turn's badge says it already.
         "reason": ("" if turn.reason == Reason.ANSWERED else turn.get_reason_display()),
         "why": why(turn),
@@ -209,7 +217,7 @@ def _story(turn: Turn) -> dict[str, object]:
         "conversation_link": conversation_link(turn.conversation),
         "conversation_state": conversation_badge(turn.conversation),
         "chatwoot_link": chatwoot_link(turn.conversation),
-        "customer_messages": [MessageView(event) for event in events],
+        "customer_messages": [MessageView(event, turn=turn) for event in events],
         "task_results": [
             (
                 admin_link(result, text=task_words(result.task_name)),
@@ -219,6 +227,7 @@ def _story(turn: Turn) -> dict[str, object]:
             for result in results
         ],
         "runs": [RunView(run) for run in runs],
+        "forms": [FormView(form) for form in _forms(turn)],
         "callbacks": [CallbackView(callback) for callback in callbacks],
         "posts": [PostView(post, turn=turn) for post in posts],
         "calls": [CallView(call) for call in calls],

@@ -18,6 +18,7 @@ FAILURES = (
     Reason.EMPTY_ANSWER,
     Reason.DIFY_STOPPED,
     Reason.DIFY_FAILED,
+    Reason.PROVIDER_FAILED,
     Reason.CHATWOOT_FAILED,
     Reason.OUTCOME_UNKNOWN,
     Reason.CONFIGURATION,

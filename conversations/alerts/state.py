@@ -60,7 +60,9 @@ def _turns(now: datetime) -> tuple[int, int, tuple[str, ...]]:
         status=Turn.Status.HANDED_OVER, reason__in=FAILURES
     )
     rows = list(
-        Turn.objects.filter(finished_at__gt=now - WITHIN, finished_at__lte=now)
+        Turn.objects.filter(
+            finished_at__gt=now - WITHIN, finished_at__lte=now, kind=Turn.Kind.ANSWER
+        )
         .values_list("bot__name")
         .annotate(ended=Count("pk"), failed=Count("pk", filter=failed))
         .order_by("-failed", "bot__name")

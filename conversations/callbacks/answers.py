@@ -32,6 +32,7 @@ _STRICT: Mapping[str, int] = {
 _STRICT_ELSE = 422
 GOOD = frozenset({"applied", "unchanged"})
 MAX_IGNORED = 20
+DRAFT_ONLY = "Draft only: nothing was changed, since the agents decide here."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,19 @@ def not_set(
             "received": received,
             "understood": understood,
             "message": f"Not set: {listed} {verb} empty, so nothing was changed.",
+            **old,
+        }
+    )
+
+
+def left_alone(*, number: int | None, old: JsonObject) -> Answer:
+    """Answer success although nothing was done: the bot only suggests here."""
+    return Answer(
+        body={
+            "status": "success",
+            "conversation_id": number,
+            "skipped": True,
+            "message": DRAFT_ONLY,
             **old,
         }
     )

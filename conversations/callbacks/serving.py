@@ -14,6 +14,7 @@ from bridge_project.lib.http import FinishedCall
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.client import SHORT_TIMEOUT_S, ChatwootClient
 from chatwoot_api.models import ChatwootAccount
+from conversations import drafts
 from conversations.actions import NotDone, failures, messages
 from conversations.actions.target import Target
 from conversations.callbacks import addressing, answers, journal
@@ -111,8 +112,11 @@ def serve_account(
     calls: list[JsonValue] = []
     client = _client(account, calls)
     meant = _only(wanted, operation.fields)
+    is_trial_run = caller.bot is not None and caller.bot.shadow
 
     def perform(row: Callback) -> Answer:
+        if operation.changes and is_trial_run:
+            return answers.left_alone(number=None, old={})
         if row.follows_cut_off:
             return answers.refusal("outcome_unknown", _CUT_OFF)
         return operation.perform(account, caller.bot, client, _set(meant))
@@ -223,12 +227,21 @@ class _Request:
             self._unknown = err
             return
         turn = _running_turn(address.conversation, bot=address.bot)
+        is_late = self._is_late(turn, of=address.conversation)
+        claim = self._caller.claim
         self._target = replace(
             self._target,
             bot=address.bot,
             conversation=address.conversation,
             turn=turn,
-            speaks_for_turn=not self._is_late(turn, of=address.conversation),
+            speaks_for_turn=not is_late,
+            only_suggests=address.bot is not None
+            and drafts.only_suggests(
+                address.bot,
+                conversation=address.conversation,
+                turn=None if is_late else turn,
+                made_for=claim.turn_id if claim else None,
+            ),
         )
 
     def _is_late(self, turn: Turn | None, *, of: Conversation) -> bool:
@@ -254,7 +267,10 @@ class _Request:
             return _not_set(
                 self._operation, self._meant, given=self._meant, number=number
             )
+        changes, says = self._operation.changes, self._operation.adds
         try:
+            if target.only_suggests and changes and not says:
+                return self._only_note(target, again=row.follows_cut_off)
             if row.follows_cut_off and (self._operation.adds or self._has_note):
                 return self._after_cut_off(target)
             return self._operation.perform(target, self._meant)
@@ -262,6 +278,18 @@ class _Request:
             name = self._operation.fields[0] if self._meant else self._operation.name
             outcome = failures.outcome_of(err, field=name, target=target)
             return answers.of_one(outcome, number=number)
+
+    def _only_note(self, target: Target, *, again: bool) -> Answer:
+        """Change nothing, which is no failure; a note for the agents is written."""
+        note = {"note": self._meant["note"]} if self._has_note else {}
+        if not note:
+            old = dict(self._operation.old_when_not_set)
+            return answers.left_alone(number=target.number, old=old)
+        if again and messages.find_sent(target, target.mark) is not None:
+            return answers.left_alone(number=target.number, old={})
+        answer = self._operation.perform(target, note)
+        text = f"{answer.body.get('message', '')} {answers.DRAFT_ONLY}".strip()
+        return replace(answer, body={**answer.body, "message": text})
 
     def _after_cut_off(self, target: Target) -> Answer:
         """Do the rest of a request that was cut off, but do not say it twice."""

@@ -6,11 +6,13 @@ answer that it can read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import BaseParser, FormParser, MultiPartParser
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -29,7 +31,7 @@ from conversations.callbacks import (
 )
 from conversations.callbacks.authentication import CallbackAuthentication
 from conversations.callbacks.documentation import documented, operation_of
-from conversations.callbacks.errors import Refused
+from conversations.callbacks.errors import Refused, answer_for_exception
 from conversations.callbacks.parsers import LenientJsonParser, as_object
 from conversations.callbacks.serving import Operation, serve, serve_account
 from dify_api.arguments import is_not_set
@@ -38,7 +40,10 @@ from dify_api.arguments import is_not_set
 class CallbackView(APIView):
     """What all addresses share."""
 
+    # Said here and not in the settings: the bridge may be a guest in another project.
     authentication_classes = (CallbackAuthentication,)
+    permission_classes = ()
+    renderer_classes = (JSONRenderer,)
     parser_classes: tuple[type[BaseParser], ...] = (FormParser, LenientJsonParser)
 
     has_place = False
@@ -57,6 +62,10 @@ class CallbackView(APIView):
         super().initial(request, *args, **kwargs)
         # A body may come slowly, and connections are few.
         release_connection()
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        """Answer errors in the API's own shape."""
+        return answer_for_exception
 
     def handle_exception(self, exc: Exception) -> Response:
         """Keep what was refused: it is what authors and operators look for first."""

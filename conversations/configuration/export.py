@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from decimal import Decimal
 from urllib.parse import urlsplit, urlunsplit
 
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from bridge_project.lib.errors import ConfigurationError
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import ChatwootAccount, Wish
 from conversations.configuration import document
-from conversations.models import AlertChannel, Bot, Retention
+from conversations.configuration.values import NAMED, plain_number
+from conversations.models import AlertChannel, Bot, OpenAIServer, Retention
 from dify_api.models import DifyApp
 
 Sections = dict[str, list[JsonObject]]
@@ -42,23 +44,28 @@ def export(*, account: ChatwootAccount | None = None) -> str:
 
 def snapshot(*, account: ChatwootAccount | None = None) -> Sections:
     """Return each section's entries as they are now, in the order of their names."""
-    bots = Bot.objects.select_related("account", "dify_app").prefetch_related("inboxes")
+    bots = Bot.objects.select_related("account", *NAMED).prefetch_related("inboxes")
     accounts = ChatwootAccount.objects.all()
     retention = Retention.objects.select_related("account")
     wishes = Wish.objects.select_related("account")
     apps = DifyApp.objects.all()
+    servers = OpenAIServer.objects.all()
     channels = AlertChannel.objects.all()
     if account is not None:
         bots = bots.filter(account=account)
         accounts = accounts.filter(pk=account.pk)
         retention = retention.filter(account=account)
         wishes = wishes.filter(account=account)
-        apps = apps.filter(bots__account=account).distinct()
+        own, for_notes = Q(bots__account=account), Q(command_bots__account=account)
+        apps = apps.filter(own | for_notes).distinct()
+        listens = Q(transcribing_bots__account=account)
+        servers = servers.filter(own | listens).distinct()
         channels = channels.none()
     return {
         "accounts": _entries("accounts", accounts.order_by("key")),
         "retention": _entries("retention", retention.order_by("account__key")),
         "dify_apps": _entries("dify_apps", apps.order_by("name", "pk")),
+        "openai_servers": _entries("openai_servers", servers.order_by("name")),
         "bots": _entries("bots", bots.order_by("account__key", "name", "pk")),
         "wishes": _entries(
             "wishes", wishes.order_by("account__key", "kind", "identity")
@@ -82,8 +89,10 @@ def _value(row: Model, name: str) -> JsonValue:
     value = getattr(row, name)
     if isinstance(value, ChatwootAccount):
         return value.key
-    if isinstance(value, DifyApp):
+    if isinstance(value, DifyApp | OpenAIServer):
         return value.name
+    if isinstance(value, Decimal):
+        return plain_number(value)
     if name.endswith("url"):
         return without_secrets(value)
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ from django.db.models.signals import pre_save
 
 from chatwoot_api.models import ChatwootAccount, Wish
 from conversations.configuration import actors
-from conversations.models import AlertChannel, Bot, Retention
+from conversations.models import AlertChannel, Bot, OpenAIServer, Retention
 from dify_api.models import DifyApp
 
 # Stands in the place of a secret: that there is one is all that is told.
@@ -149,6 +149,19 @@ TRACKED: dict[type[Model], Tracked] = {
             "created_at",
             "updated_at",
         ),
+    ),
+    OpenAIServer: Tracked(
+        fields=(
+            "name",
+            "base_url",
+            "chat_model",
+            "system_prompt",
+            "transcription_model",
+            "history_messages",
+            "timeout_s",
+        ),
+        secrets=("api_key",),
+        noise=("id", "created_at", "updated_at"),
     ),
     AlertChannel: Tracked(
         fields=(

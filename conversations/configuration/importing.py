@@ -20,7 +20,7 @@ from django.utils.translation import gettext, gettext_lazy
 from bridge_project.lib.errors import BridgeError
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import ChatwootAccount, Wish
-from conversations import audit
+from conversations import audit, providers
 from conversations.configuration import inboxes
 from conversations.configuration.document import (
     ADDRESSES,
@@ -31,14 +31,27 @@ from conversations.configuration.document import (
     Item,
 )
 from conversations.configuration.export import entry_of
-from conversations.configuration.values import FieldDiff, changed_fields, clean
-from conversations.models import AlertChannel, AuditEntry, Bot, Retention
+from conversations.configuration.values import (
+    NAMED,
+    FieldDiff,
+    changed_fields,
+    clean,
+)
+from conversations.models import (
+    AlertChannel,
+    AuditEntry,
+    Bot,
+    OpenAIServer,
+    Retention,
+)
+from conversations.models.bot_settings import DIFY
 from dify_api.models import DifyApp
 
 MODELS: dict[str, type[Model]] = {
     "accounts": ChatwootAccount,
     "retention": Retention,
     "dify_apps": DifyApp,
+    "openai_servers": OpenAIServer,
     "bots": Bot,
     "wishes": Wish,
     "alert_channels": AlertChannel,
@@ -218,8 +231,8 @@ class _Import:
                 self._notes += notes
             elif name == "account":
                 wanted[name] = item.values[name]
-            elif name == "dify_app":
-                wanted[name] = self._app_name(item)
+            elif name in NAMED:
+                wanted[name] = self._known_name(item, field=name)
             else:
                 wanted[name] = clean(row, name=name, item=item)
         return wanted
@@ -230,9 +243,9 @@ class _Import:
 
     def _write(self, row: Model, *, values: JsonObject, item: Item) -> None:
         for name, value in values.items():
-            if name == "dify_app":
-                found = DifyApp.objects.get(name=value) if value else None
-                row.dify_app = found  # type: ignore[attr-defined]
+            if name in NAMED:
+                found = NAMED[name].objects.get(name=value) if value else None
+                setattr(row, name, found)
             elif name not in ("inboxes", "account"):
                 setattr(row, name, value)
         if isinstance(row, Wish):
@@ -268,6 +281,7 @@ class _Import:
             row.forget_health()
             row.lowered_limit, row.limit_changed_at = None, None
             row.parameters, row.parameters_read_at = {}, None
+            row.server_version = ""
 
     def _account(self, item: Item) -> ChatwootAccount:
         key = item.values["account"]
@@ -279,13 +293,16 @@ class _Import:
             )
         return found
 
-    def _app_name(self, item: Item) -> JsonValue:
-        name = item.values["dify_app"]
+    def _known_name(self, item: Item, *, field: str) -> JsonValue:
+        """Return the name of what a bot refers to, if it is here just once."""
+        name = item.values[field]
         if name is None:
             return None
-        count = DifyApp.objects.filter(name=name).count() if name else 0
+        model = NAMED[field]
+        count = model.objects.filter(name=name).count() if name else 0
         if count != 1:
-            what = "no Dify app" if count == 0 else "more than one Dify app"
+            kind = "Dify app" if model is DifyApp else "OpenAI-compatible server"
+            what = f"no {kind}" if count == 0 else f"more than one {kind}"
             raise BadConfiguration(
                 f"Line {item.line}: there is {what} called “{name}”, the one of "
                 f"“{item.label}”."
@@ -297,11 +314,7 @@ class _Import:
         is_on = after.get("enabled", before.get("enabled", True))
         if not is_on or before.get("enabled"):
             return
-        app = None
-        name = after.get("dify_app", before.get("dify_app"))
-        if name:
-            app = DifyApp.objects.get(name=name)
-        if bot.account.bot_token and app is not None and app.api_key:
+        if bot.account.bot_token and _can_be_asked({**before, **after}):
             return
         after["enabled"] = False
         self._notes.append(
@@ -319,6 +332,16 @@ class _Import:
             self._plan.steps.append(
                 Step(section=section, label=label, state=State.ONLY_HERE)
             )
+
+
+def _can_be_asked(values: JsonObject) -> bool:
+    """Tell whether whoever is to answer for a bot has what it needs."""
+    if values.get("provider", DIFY) == DIFY:
+        app = DifyApp.objects.filter(name=values.get("dify_app")).first()
+        return app is not None and bool(app.api_key)
+    server = OpenAIServer.objects.filter(name=values.get("openai_server")).first()
+    bot = Bot(provider=str(values["provider"]), openai_server=server)
+    return not providers.why_not_askable(bot)
 
 
 _NONE: frozenset[str] = frozenset()
@@ -349,6 +372,8 @@ def _missing_secrets(row: Model) -> list[Secret]:
             missing.append(gettext("the administrator token, if there is one"))
     elif isinstance(row, DifyApp) and not row.api_key:
         missing.append(gettext("the API key"))
+    elif isinstance(row, OpenAIServer) and not row.api_key:
+        missing.append(gettext("the API key, if the server wants one"))
     elif isinstance(row, AlertChannel) and row.kind == AlertChannel.Kind.WEBHOOK:
         if not row.url:
             missing.append(gettext("the webhook address"))

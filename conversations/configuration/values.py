@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.core.exceptions import ValidationError
-from django.db.models import CharField, Field, JSONField, Model, TextField
+from django.db.models import (
+    CharField,
+    DecimalField,
+    Field,
+    JSONField,
+    Model,
+    TextField,
+)
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from bridge_project.lib.types import JsonObject, JsonValue
+from conversations import contact_rules
 from conversations.configuration.document import BadConfiguration, Item
 from conversations.context import is_source
+from conversations.models import OpenAIServer
+from dify_api.models import DifyApp
 
 NOTHING = "–"
+# What a bot refers to by its name.
+NAMED: Mapping[str, type[DifyApp | OpenAIServer]] = {
+    "dify_app": DifyApp,
+    "command_app": DifyApp,
+    "openai_server": OpenAIServer,
+    "transcriber": OpenAIServer,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +55,9 @@ def clean(row: Model, *, name: str, item: Item) -> JsonValue:
     """
     value = item.values[name]
     field = row._meta.get_field(name)
+    if isinstance(field, DecimalField) and isinstance(value, float):
+        # With the digits that stand in the file.
+        value = str(value)
     try:
         if not isinstance(field, Field):
             raise ValidationError(gettext("is no field of its own."))
@@ -45,12 +66,20 @@ def clean(row: Model, *, name: str, item: Item) -> JsonValue:
         if isinstance(field, JSONField):
             _JSON_CHECKS[name](value)
             return value
-        cleaned: JsonValue = field.clean(value, row)
+        read = field.clean(value, row)
+        if name in _TEXT_CHECKS:
+            _TEXT_CHECKS[name](read)
+        cleaned: JsonValue = plain_number(read) if isinstance(read, Decimal) else read
     except ValidationError as err:
         raise BadConfiguration(
             f"Line {item.line}: “{name}” of “{item.label}”: {' '.join(err.messages)}"
         ) from err
     return cleaned
+
+
+def plain_number(value: Decimal) -> str:
+    """Return a number as the file has it, which knows none of this kind."""
+    return f"{value.normalize():f}"
 
 
 def shown(value: JsonValue, *, beside: JsonValue = None) -> str:
@@ -99,6 +128,12 @@ def _want_inputs(value: JsonValue) -> None:
             )
 
 
+def _want_rules(value: str) -> None:
+    problems = contact_rules.problems(value)
+    if problems:
+        raise ValidationError(problems)
+
+
 def _want_object(value: JsonValue) -> None:
     if not isinstance(value, dict):
         raise ValidationError(gettext("must be a mapping."))
@@ -112,8 +147,15 @@ def _want_members(value: JsonValue) -> None:
 
 _JSON_CHECKS: dict[str, Callable[[JsonValue], None]] = {
     "inputs": _want_inputs,
+    "conversation_variables": _want_inputs,
     "fields": _want_object,
     "members": _want_members,
+}
+
+_TEXT_CHECKS: dict[str, Callable[[str], None]] = {
+    "allow_rules": _want_rules,
+    "ignore_rules": _want_rules,
+    "test_rules": _want_rules,
 }
 
 

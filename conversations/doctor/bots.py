@@ -10,10 +10,12 @@ from django.utils.translation import ngettext
 from bridge_project.lib.errors import BridgeError
 from chatwoot_api.models import AttributeDefinition, ChatwootAccount
 from chatwoot_api.settings_payloads import InboxRow
+from conversations.doctor import bot_options
 from conversations.doctor.chatwoot import Seen
 from conversations.doctor.line import About, Line, State, unseen
 from conversations.doctor.mapping import Fit, fit
 from conversations.models import Bot
+from conversations.models.bot_settings import DIFY
 from dify_api.models import DifyApp
 from dify_api.payloads import CHAT_MODES
 
@@ -37,9 +39,11 @@ def attributes_of(account: ChatwootAccount) -> dict[str, str]:
 def lines(bot: Bot, *, seen: Seen, about: About) -> Iterator[Line]:
     """Yield a line for each thing; `seen` is what its account answered."""
     app = bot.dify_app
-    yield _answers(bot, about=about)
+    if bot.provider == DIFY or not bot.enabled:
+        yield _answers(bot, about=about)
     yield _inboxes(bot, seen=seen, about=about)
-    if app is None or app.parameters_read_at is None:
+    yield from bot_options.lines(bot, seen=seen, about=about)
+    if bot.provider != DIFY or app is None or app.parameters_read_at is None:
         return
     try:
         found = fit(bot.inputs, app=app, attributes=attributes_of(bot.account))
@@ -56,7 +60,7 @@ def lines(bot: Bot, *, seen: Seen, about: About) -> Iterator[Line]:
 
 def _answers(bot: Bot, *, about: About) -> Line:
     check = "bot_answers"
-    if bot.dify_app is None:
+    if bot.dify_app is None and bot.provider == DIFY:
         return Line(
             check=check,
             state=State.FAILED,
@@ -74,7 +78,7 @@ def _answers(bot: Bot, *, about: About) -> Line:
             remedy=_("Switch it on at its page."),
             about=about,
         )
-    if bot.dify_app.parameters_read_at is None:
+    if bot.dify_app is None or bot.dify_app.parameters_read_at is None:
         return Line(
             check=check,
             state=State.WARNING,

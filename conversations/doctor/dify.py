@@ -148,7 +148,9 @@ def _files(answer: AppLook, *, about: About) -> Line:
         check="app_files",
         state=State.OK,
         found=found,
-        meaning=_("The bridge names a customer's files in the question."),
+        meaning=_("Others are only named in the question.")
+        if upload.enabled
+        else _("A customer's files are only named in the question."),
         about=about,
     )
 
@@ -161,7 +163,9 @@ def _speech(answer: AppLook, *, about: About) -> Line:
         check="app_speech",
         state=State.OK,
         found=found,
-        meaning=_("The bridge names a voice message in the question."),
+        meaning=_("Customers' voice messages become text.")
+        if answer.listens
+        else _("Voice messages need a server of the bot's own, or are only named."),
         about=about,
     )
 

@@ -26,6 +26,7 @@ from conversations.doctor import (
 from conversations.doctor.asking import Deadline, ask
 from conversations.doctor.line import About, Kind, Line, State
 from conversations.models import Bot
+from dify_api.looking import AppLook
 from dify_api.looking import look as look_at_app
 from dify_api.models import DifyApp
 
@@ -122,7 +123,9 @@ def _account(pk: int, *, about: About, bot: int | None) -> Iterator[Line]:
     rows = Bot.objects.filter(account=pk).order_by("name", "pk")
     if bot is not None:
         rows = rows.filter(pk=bot)
-    for row in rows.select_related("account").prefetch_related("inboxes"):
+    named = ("account", "dify_app", "openai_server", "transcriber")
+    rows = rows.select_related(*named).prefetch_related("inboxes")
+    for row in rows:
         of_bot = About(kind="bot", pk=row.pk, name=row.name)
         yield from bots.lines(row, seen=seen, about=of_bot)
 
@@ -133,6 +136,8 @@ def _app(pk: int, *, about: About) -> Iterator[Line]:
         return
     answer = ask(lambda: look_at_app(app.connection()), deadline=Deadline())
     _note(app, answer)
+    if isinstance(answer, AppLook) and answer.version:
+        DifyApp.objects.filter(pk=app.pk).update(server_version=answer.version)
     yield from dify.lines(answer, app=app, now=timezone.now(), about=about)
 
 

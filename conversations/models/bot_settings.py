@@ -14,6 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from conversations.models.openai_server import OpenAIServer
 from dify_api.models import DifyApp
 
+# The providers that the bridge brings along; others stand in REPLY_PROVIDERS.
+DIFY = "dify"
+OPENAI = "openai"
 SUPPORT_MODE_ATTRIBUTE = "support_mode"
 BOT_VALUES = "bot\nai\nagent\nai agent\nassistant\nбот\nии\nии агент\nai агент"
 HUMAN_VALUES = "human\noperator\nperson\nчеловек\nоператор\nсотрудник"

@@ -42,7 +42,8 @@ class OutgoingMessage(models.Model):
     number = models.PositiveSmallIntegerField(_("number"), default=0, db_default=0)
     mark = models.UUIDField(_("mark"), default=uuid4, unique=True, editable=False)
     content = models.TextField(_("content"))
-    # {"content_type", "items"} of a rich message, {"files": [names]} of one with files.
+    # {"content_type", "items"} of a rich message, {"files": [{"name", "url"}]} of one
+    # with files, {"of": 3} of one of several.
     rich = models.JSONField(
         _("besides the text"), default=dict, db_default={}, blank=True
     )

@@ -118,7 +118,11 @@ def _answer(
     former = _former_turn(rows)
     turn, now = open_turn, timezone.now()
     for row in rows:
-        decision = Decision(Action.ANSWER, Reason.CUSTOMER_MESSAGE)
+        is_click = row.name == "message_updated"
+        asks = Reason.CUSTOMER_CHOICE if is_click else Reason.CUSTOMER_MESSAGE
+        if row.reason == Reason.RESET:
+            asks = Reason.RESET
+        decision = Decision(Action.ANSWER, asks)
         processing.store(row, decision=decision, now=now)
         turn = turns.add_message(row, conversation=conversation, bot=bot, now=now)
     if turn is None:
@@ -149,6 +153,10 @@ def _answer(
 
 def _is_joinable(turn: Turn) -> bool:
     """Tell whether messages may join an open turn, as `turns.add_message` does."""
+    if turn.kind == Turn.Kind.GREETING:
+        return False
+    if turn.kind == Turn.Kind.HELP and turn.outgoing_messages.exists():
+        return False
     return turn.status in JOINABLE and not turn.handover_reason
 
 

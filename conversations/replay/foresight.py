@@ -15,7 +15,7 @@ from bridge_project.lib.errors import MalformedPayload
 from chatwoot_api.models import Inbox
 from chatwoot_api.payloads import ChatwootEvent, parse_event
 from conversations import mirror, processing
-from conversations.decisions import Decision, decide
+from conversations.decisions import Decision, decide, kind_of
 from conversations.models import (
     Action,
     Bot,
@@ -156,6 +156,12 @@ class _Seen:
 
     def foresight(self, *, force: bool) -> Foresight:
         plain, forced = self.decision(force=False), self.decision(force=True)
+        if kind_of(forced.reason) in (Turn.Kind.DRAFT, Turn.Kind.HELP):
+            return Foresight(
+                text=str(words.FOR_AGENTS[kind_of(forced.reason)]),
+                action=plain.action,
+                reason=plain.reason,
+            )
         if forced.action != Action.ANSWER:
             return self._never(plain, forced)
         obstacles = []

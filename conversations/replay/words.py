@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from conversations.models import Reason, WebhookEvent
+from conversations.models import Reason, Turn, WebhookEvent
 
 ANSWER = _("The bot would answer.")
 NOT_PROCESSED = _(
@@ -40,12 +40,28 @@ INSTEAD: Mapping[str, Promise] = {
         "A human is assigned, and this bot leaves the conversation to them. Remove the "
         "assignee in Chatwoot first."
     ),
+    Reason.NOT_FOR_CONTACT: _(
+        "The bot's rules leave this customer to the humans. Change the lists at the "
+        "bot first."
+    ),
     Reason.MESSAGE_DELETED: _(
         "The message was deleted in Chatwoot, so there is nothing to answer."
     ),
     Reason.UNKNOWN_ACCOUNT: _(
         "The event is from a Chatwoot account that is not set up here. Check the "
         "account's number, or add the account."
+    ),
+}
+# What is written for the agents, and when it comes up: once more is not offered.
+FOR_AGENTS: Mapping[str, Promise] = {
+    Turn.Kind.DRAFT: _(
+        "A human has the conversation, so the bot would only draft an answer for the "
+        "agents. To have the bot answer the customer, give the conversation back to it "
+        "with “Answer again” on the conversation's page."
+    ),
+    Turn.Kind.HELP: _(
+        "An agent asked the bot in a private note. To ask once more, write the note "
+        "again in Chatwoot."
     ),
 }
 # What somebody may want answered all the same.

@@ -36,6 +36,7 @@ GROWTH = 1.1
 # Why a customer's message is answered, handed over or left alone.
 CUSTOMERS = (
     Reason.CUSTOMER_MESSAGE,
+    Reason.DRAFT_WANTED,
     Reason.NO_BOT_FOR_INBOX,
     Reason.BOT_DISABLED,
     Reason.BOT_HAS_NO_APP,
@@ -47,6 +48,8 @@ CUSTOMERS = (
     Reason.MESSAGE_DELETED,
     Reason.EMPTY_MESSAGE,
     Reason.TOO_OLD,
+    Reason.RESET,
+    Reason.NOT_FOR_CONTACT,
 )
 
 Parameter = str | float | datetime | list[str]
@@ -74,6 +77,7 @@ SELECTS: dict[Figure.Measure, str] = {
                status || ':' || reason AS key, count(*)::numeric AS amount
         FROM conversations_turn
         WHERE finished_at >= %(since)s AND finished_at < %(until)s
+          AND kind = 'answer'
         GROUP BY 1, 2, 3""",
     Figure.Measure.LATENCY: """
         SELECT date_trunc('hour', finished_at, 'UTC') AS hour, bot_id,
@@ -83,7 +87,7 @@ SELECTS: dict[Figure.Measure, str] = {
                count(*)::numeric AS amount
         FROM conversations_turn
         WHERE finished_at >= %(since)s AND finished_at < %(until)s
-          AND status = 'answered'
+          AND status = 'answered' AND kind = 'answer' AND reason <> 'suggested'
         GROUP BY 1, 2, 3""",
     Figure.Measure.TOKENS: """
         SELECT date_trunc('hour', run.finished_at, 'UTC') AS hour, turn.bot_id,

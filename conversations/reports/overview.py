@@ -17,6 +17,7 @@ from conversations.reports.figures import Amount
 # Customers' messages that are left alone; of deleted ones another event tells as well.
 LEFT_ALONE = frozenset(figures.CUSTOMERS) - {
     Reason.CUSTOMER_MESSAGE,
+    Reason.DRAFT_WANTED,
     Reason.MESSAGE_DELETED,
 }
 
@@ -89,8 +90,9 @@ class Numbers:
 
     @property
     def answered(self) -> int:
-        """Turns that the bot answered."""
-        return self.ended(Turn.Status.ANSWERED)
+        """Turns that the bot answered; a suggestion is nothing that customers see."""
+        suggested = self.turns[Turn.Status.ANSWERED, Reason.SUGGESTED]
+        return self.ended(Turn.Status.ANSWERED) - suggested
 
     @property
     def handed_over(self) -> int:

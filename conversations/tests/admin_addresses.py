@@ -26,6 +26,7 @@ from conversations.models import (
     CallbackToken,
     Conversation,
     Job,
+    OpenAIServer,
     Retention,
     WebhookEvent,
 )
@@ -67,6 +68,7 @@ def make_rows(sample: JsonObject) -> None:
     Alert.objects.create(
         channel=channel, cause="refused_key", subject="dify:1", facts=facts
     )
+    OpenAIServer.objects.create(name="Our own model", base_url="https://llm.test/v1")
     User.objects.create(username="colleague")
 
 
@@ -79,6 +81,7 @@ _VALUES: dict[str, Callable[[], Any]] = {
     "conversation_id": lambda: Conversation.objects.earliest("pk").pk,
     "event_id": lambda: WebhookEvent.objects.earliest("pk").pk,
     "id": lambda: User.objects.get(username="colleague").pk,
+    "server_id": lambda: OpenAIServer.objects.get().pk,
     "job_id": lambda: Job.objects.earliest("pk").pk,
     "token_id": lambda: CallbackToken.objects.get().pk,
     "wish_id": lambda: Wish.objects.get().pk,

@@ -20,7 +20,9 @@ from conversations.models import (
     AuditEntry,
     Bot,
     DifyConversation,
+    Draft,
     Erasure,
+    FlowForm,
     Job,
     JobItem,
     OutgoingMessage,
@@ -85,6 +87,21 @@ def _make_turn(bot: Bot, sample: JsonObject, *, number: int) -> Turn:
         duration_ms=4210,
         dify_conversation_id=f"dify-conversation-{number}",
     )
+    FlowForm.objects.create(
+        conversation=conversation,
+        bot=bot,
+        turn=turn,
+        run=run,
+        status=FlowForm.Status.ANSWERED,
+        goes_to="agent",
+        form_token="hit_secret-token",
+        title="Approve refund",
+        content="Refund <20> EUR?",
+        actions=[{"id": "approve", "title": "Approve"}],
+        answer={"action": "approve", "title": "Approve", "inputs": {"note": "fine"}},
+        answered_by="anna",
+        expires_at=now,
+    )
     OutgoingMessage.objects.create(
         turn=turn,
         part=OutgoingMessage.Part.ANSWER,
@@ -101,6 +118,18 @@ def _make_turn(bot: Bot, sample: JsonObject, *, number: int) -> Turn:
         http_status=200,
         duration_ms=4210,
         response_excerpt="event: ping",
+    )
+    Draft.objects.create(
+        turn=turn,
+        conversation=conversation,
+        bot=bot,
+        last_message_id=number * 10,
+        text="It left the warehouse <today>.",
+        human_message_id=number * 10 + 2,
+        human_text="It left our warehouse today.",
+        replied_at=now,
+        similarity=0.93,
+        edit_rate=0.4,
     )
     make_callback(bot, conversation=conversation, turn=turn, run=run)
     assert bot.dify_app is not None

@@ -81,6 +81,11 @@ def with_conversation_token(conversation: Conversation, *, bot: Bot) -> Flow:
     return Flow(conversation_tokens.make(conversation, bot=bot, turn=None))
 
 
+def with_turn_token(turn: Turn, *, bot: Bot) -> Flow:
+    """A flow with the token that was made for a turn, maybe for one that is over."""
+    return Flow(conversation_tokens.make(turn.conversation, bot=bot, turn=turn))
+
+
 def make_running_turn(conversation: Conversation, bot: Bot) -> Turn:
     """A turn whose Dify run is under way."""
     turn = make_turn(conversation, bot)

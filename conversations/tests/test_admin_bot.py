@@ -380,6 +380,6 @@ def test_tabs_are_buttons_and_the_one_with_an_error_is_opened(
 
     page = add(admin_client, form).content.decode()
 
-    assert page.count('role="tab"') == 7
+    assert page.count('role="tab"') == 10
     assert "activeFieldsetTab: 'when'" in page
     assert page.count('data-testid="error-count"') == 1

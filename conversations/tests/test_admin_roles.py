@@ -21,7 +21,7 @@ from django.urls import resolve, reverse
 from access.roles import ADMINISTRATOR, AUDITOR, OPERATOR
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.models import ChatwootAccount
-from conversations.models import AlertChannel, Bot, Retention
+from conversations.models import AlertChannel, Bot, OpenAIServer, Retention
 from conversations.tests.admin_addresses import (
     Address,
     addresses,
@@ -54,6 +54,7 @@ SETTINGS: set[type[Model]] = {
     ChatwootAccount,
     DifyApp,
     Group,
+    OpenAIServer,
     Retention,
     User,
 }
@@ -90,6 +91,7 @@ OPENED = {
     "conversations_webhookevent_replay": POST,
     "chatwoot_api_chatwootaccount_read": POST,
     "dify_api_difyapp_read": POST,
+    "conversations_openaiserver_ask": POST,
     "bridge:setup": SET,
     "bridge:doctor": SEE,
     "bridge:doctor-lines": SEE,
@@ -138,6 +140,7 @@ HARMLESS = {
     "password_change",
     "chatwoot_api_chatwootaccount_read",
     "dify_api_difyapp_read",
+    "conversations_openaiserver_ask",
 }
 MAY_LOOK = {AUDITOR: {"app_list", "conversations_bot_preview"}, GUEST: set()}
 

@@ -124,7 +124,6 @@ def test_makes_a_token_when_webhooks_would_be_refused() -> None:
     ("missing", "named"),
     [
         ("CHATWOOT_ACCOUNT_ID", "CHATWOOT_ACCOUNT_ID"),
-        ("CHATWOOT_API_KEY", "CHATWOOT_API_KEY"),
         ("DIFY_API_KEY", "DIFY_API_KEY"),
         ("DIFY_API_URL", "DIFY_API_URL"),
     ],
@@ -135,6 +134,42 @@ def test_refuses_half_a_setting(missing: str, named: str) -> None:
 
     assert not ChatwootAccount.objects.exists()
     assert not DifyApp.objects.exists()
+
+
+def test_without_a_token_the_account_only_listens() -> None:
+    report = bootstrap({**ENV, "CHATWOOT_API_KEY": "", "CHATWOOT_ADMIN_API_KEY": ""})
+
+    assert not ChatwootAccount.objects.get().has_token
+    assert Bot.objects.count() == 1
+    assert report.lines[0] == (
+        "CHATWOOT_API_KEY is not set: webhooks are accepted, but nothing is posted in "
+        "Chatwoot until a token is set here or entered at the account."
+    )
+    # A token that is set later is followed.
+    bootstrap({**ENV, "CHATWOOT_ADMIN_API_KEY": ""})
+    assert ChatwootAccount.objects.get().bot_token == "bot-token"
+
+
+def test_the_attribute_of_a_form_makes_a_bot_by_choice() -> None:
+    report = bootstrap({**ENV, "CHATWOOT_SUPPORT_MODE_ATTR": " preferred_channel "})
+
+    bot = Bot.objects.get()
+    assert (bot.reply_as, bot.support_mode_attribute) == (
+        "by_support_mode",
+        "preferred_channel",
+    )
+    assert bot.speak_in_statuses == ["pending", "open"]
+    assert report.lines[-1] == (
+        "It answers as the customer chose: by the attribute “preferred_channel”, in "
+        "pending and open conversations."
+    )
+
+
+def test_without_the_attribute_the_bot_answers_in_pending_alone() -> None:
+    bootstrap(ENV)
+
+    bot = Bot.objects.get()
+    assert (bot.reply_as, bot.speak_in_statuses) == ("message", ["pending"])
 
 
 def test_the_command_reports(

@@ -103,6 +103,7 @@ def test_every_tracked_setting_is_in_the_file_or_left_out_on_purpose() -> None:
         "accounts": set(),
         "retention": set(),
         "dify_apps": set(),
+        "openai_servers": set(),
         "bots": set(),
         "wishes": set(),
         "alert_channels": set(),

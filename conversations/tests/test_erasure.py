@@ -91,6 +91,8 @@ def test_everything_of_the_contact_is_deleted_here(bot: Bot, now: datetime) -> N
         "runs": 2,
         "callbacks": 2,
         "calls": 2,
+        "drafts": 2,
+        "flow_forms": 2,
         "outgoing_messages": 2,
         "dify_conversations": 2,
     }

@@ -133,6 +133,8 @@ def test_rows_are_deleted_after_180_days(
     assert counts == {
         "callbacks": 1,
         "calls": 1,
+        "drafts": 1,
+        "flow_forms": 1,
         "outgoing_messages": 1,
         "runs": 1,
         "events": 1,
@@ -265,7 +267,13 @@ def test_texts_are_emptied_when_that_is_wished(
 ) -> None:
     Retention.objects.create(account=bot.account, text_days=7)
     old, young = make_turns_with_everything(bot, sample, count=2)
-    PipelineRun.objects.update(thinking="Hm.", error="Dify said: hello")
+    PipelineRun.objects.update(
+        thinking="Hm.",
+        error="Dify said: hello",
+        files=[{"url": "/files/a.png?sign=1", "filename": "Anna.png"}],
+        suggestions=["Where is Anna's order?"],
+    )
+    OutgoingMessage.objects.update(rich={"files": [{"name": "Anna.png"}]})
     Turn.objects.update(error="Dify said: hello")
     age(old, days=8)
     age(young, days=6)
@@ -278,12 +286,13 @@ def test_texts_are_emptied_when_that_is_wished(
 
     run = old.runs.get()
     assert (run.query, run.answer, run.thinking, run.error) == ("", "", "", "")
-    assert run.inputs == {}
+    assert (run.inputs, run.files, run.suggestions) == ({}, [], [])
     assert (run.total_tokens, run.dify_conversation_id) == (
         812,
         "dify-conversation-501",
     )
-    assert old.outgoing_messages.get().content == ""
+    post = old.outgoing_messages.get()
+    assert (post.content, post.rich) == ("", {})
     call = old.calls.get()
     assert (call.request_excerpt, call.response_excerpt) == ("", "")
     asked = old.callbacks.get()
@@ -296,6 +305,8 @@ def test_texts_are_emptied_when_that_is_wished(
     assert Conversation.objects.get(turns=old).contact_name == ""
 
     assert young.runs.get().query == "Where is my order?"
+    assert young.runs.get().suggestions == ["Where is Anna's order?"]
+    assert young.outgoing_messages.get().rich != {}
     assert young.outgoing_messages.get().content == "It left the warehouse <today>."
     assert young.calls.get().response_excerpt == "event: ping"
     assert young.callbacks.get().arguments != {}
@@ -523,5 +534,5 @@ def test_the_command_prunes_all_and_counts(
 
     lines = capsys.readouterr().out.splitlines()
     assert "turns: 3" in lines
-    assert lines[-1] == "Done! 21 rows emptied or deleted."
+    assert lines[-1] == "Done! 27 rows emptied or deleted."
     assert not Turn.objects.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from conversations.trials.running import run
 from conversations.trials.subject import INVENTED_NAME, fitted, fixed_inputs, subject_of
 from conversations.trials.talks import (
+    MAX_QUESTION_CHARS,
     CannotAsk,
     ask,
     due,
@@ -15,6 +16,7 @@ from conversations.trials.talks import (
 
 __all__ = [
     "INVENTED_NAME",
+    "MAX_QUESTION_CHARS",
     "CannotAsk",
     "ask",
     "due",

@@ -15,7 +15,6 @@ from bridge_project.lib.errors import BridgeError, UpstreamError
 from bridge_project.lib.redact import cut, mask_ours, mask_ours_within
 from bridge_project.lib.types import JsonObject
 from conversations import context, deletion, slots
-from conversations.answering import PARAMETERS_FRESH_FOR
 from conversations.former_runs import WORKER_LOST
 from conversations.models import Conversation, DifyConversation, Trial
 from conversations.trials import subject
@@ -166,9 +165,7 @@ class _Run:
 
     def _prepare(self) -> None:
         """Read the app's form, at least for the first question: it is being tried."""
-        read_at = self._app.parameters_read_at
-        is_old = read_at is None or timezone.now() - read_at > PARAMETERS_FRESH_FOR
-        if is_old or is_first(self._trial):
+        if not app_info.is_fresh(self._app) or is_first(self._trial):
             self._read_parameters()
         self._shape_inputs()
         self._memory = memory_of(self._trial, app_id=self._app.pk)

@@ -20,6 +20,7 @@ from conversations.models import (
     DifyConversation,
     Trial,
 )
+from conversations.models.bot_settings import DIFY
 
 MAX_QUESTION_CHARS = 20_000
 # What is younger is most likely on its way through Redis.
@@ -99,6 +100,13 @@ def _check(
                 "writes so much; shorten it."
             )
             % {"count": MAX_QUESTION_CHARS}
+        )
+    if bot.provider != DIFY:
+        raise CannotAsk(
+            gettext(
+                "The playground only tries Dify apps, and this bot asks somebody else. "
+                "Try it in a test inbox of Chatwoot, with “test only” switched on."
+            )
         )
     if bot.dify_app_id is None:
         raise CannotAsk(

@@ -227,3 +227,16 @@ def test_command_checks_one_app_by_name_or_number(
 
 def test_command_refuses_an_unknown_app() -> None:
     assert run_command("Nobody") == ("", "", "There is no Dify app “Nobody”.")
+
+
+def test_version_of_the_server_is_stored(app: DifyApp, wire: RequestsMock) -> None:
+    told = {"X-Version": "0.15.3", "X-Env": "PRODUCTION"}
+    info = recorded.body("0.15.3/meta/01_info")
+    wire.get(f"{API}/info", json=info, headers=told)
+    parameters = recorded.body("0.15.3/meta/08_parameters_inputs")
+    wire.get(f"{API}/parameters", json=parameters, headers=told)
+    app.mode = "chat"
+
+    refresh(app)
+
+    assert stored(app).server_version == app.server_version == "0.15.3"

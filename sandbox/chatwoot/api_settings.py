@@ -135,12 +135,19 @@ async def show_inbox(call: Call) -> Response:
 
 
 async def update_inbox(call: Call) -> Response:
-    """Name, single-conversation lock and, of an API inbox, its webhook_url."""
+    """Name, lock, business hours and, of an API inbox, its webhook_url."""
     inbox = find(call.server.store.inboxes, call.path_id("id"))
     body = call.body
     inbox.name = str(body.get("name", inbox.name))
     locked = body.get("lock_to_single_conversation", inbox.lock_to_single_conversation)
     inbox.lock_to_single_conversation = bool(locked)
+    enabled = body.get("working_hours_enabled", inbox.working_hours_enabled)
+    inbox.working_hours_enabled = bool(enabled)
+    inbox.timezone = str(body.get("timezone", inbox.timezone))
+    days = {row["day_of_week"]: row for row in body.get("working_hours") or []}
+    inbox.working_hours = [
+        {**row, **days.get(row["day_of_week"], {})} for row in inbox.working_hours
+    ]
     channel = body.get("channel")
     if isinstance(channel, dict) and inbox.channel == "Channel::Api":
         inbox.webhook_url = str(channel.get("webhook_url", inbox.webhook_url) or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
-from sandbox.json_types import Json
+from sandbox.json_types import Json, JsonList
 
 INCOMING, OUTGOING, ACTIVITY, TEMPLATE = 0, 1, 2, 3
 MESSAGE_TYPES = ("incoming", "outgoing", "activity", "template")
@@ -51,6 +51,22 @@ class Agent:
     availability_status: str = "online"
 
 
+def office_hours() -> JsonList:
+    """A new inbox's business hours: Monday to Friday, 9 to 17; Sunday is 0."""
+    return [
+        {
+            "day_of_week": day,
+            "closed_all_day": day in (0, 6),
+            "open_hour": None if day in (0, 6) else 9,
+            "open_minutes": None if day in (0, 6) else 0,
+            "close_hour": None if day in (0, 6) else 17,
+            "close_minutes": None if day in (0, 6) else 0,
+            "open_all_day": False,
+        }
+        for day in range(7)
+    ]
+
+
 @dataclass
 class Inbox:
     id: int
@@ -61,6 +77,9 @@ class Inbox:
     identifier: str = ""
     secret: str = ""
     lock_to_single_conversation: bool = False
+    working_hours_enabled: bool = False
+    working_hours: JsonList = field(default_factory=office_hours)
+    timezone: str = "UTC"
 
 
 @dataclass

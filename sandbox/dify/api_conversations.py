@@ -129,6 +129,7 @@ async def feedback(call: Call) -> Response:
     if rating is None and message.feedback is None:
         raise errors.invalid_param("rating cannot be None when feedback not exists")
     message.feedback = rating
+    message.feedback_content = str(body.get("content") or "") if rating else ""
     return call.answer({"result": "success"})
 
 
@@ -143,7 +144,11 @@ async def suggested(call: Call) -> Response:
 
 async def list_feedback(call: Call) -> Response:
     rows = [
-        {"message_id": message.id, "rating": message.feedback}
+        {
+            "message_id": message.id,
+            "rating": message.feedback,
+            "content": message.feedback_content,
+        }
         for conversation in call.server.store.conversations.values()
         if conversation.app_id == call.app.id
         for message in conversation.messages
@@ -164,6 +169,12 @@ async def list_variables(call: Call) -> Response:
         # Both recorded 1.x servers answer 500 to this filter.
         raise errors.DifyError(500, "unknown", "Internal Server Error")
     shapes = [_variable(row, declared) for declared in call.app.variables]
+    last_id = call.query.get("last_id")
+    if last_id:
+        ids = [shape["id"] for shape in shapes]
+        if last_id not in ids:
+            raise errors.not_found("Conversation Variable Not Exists.", hint=False)
+        shapes = shapes[ids.index(last_id) + 1 :]
     limit = call.limit()
     has_more = len(shapes) > limit
     return call.answer({"limit": limit, "has_more": has_more, "data": shapes[:limit]})

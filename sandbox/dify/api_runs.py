@@ -6,13 +6,14 @@ import asyncio
 
 from starlette.responses import Response
 
-from sandbox.dify import errors, scripts
+from sandbox.dify import errors, human_input, scripts
 from sandbox.dify.apps import AGENT_MODES
+from sandbox.dify.file_rules import check_files, told
 from sandbox.dify.flows import play_for
 from sandbox.dify.inputs import checked_inputs
 from sandbox.dify.records import DifyConversation
-from sandbox.dify.requests import RunRequest, check_files, read_request
-from sandbox.dify.runs import Run
+from sandbox.dify.requests import RunRequest, read_request
+from sandbox.dify.runs import Play, Run
 from sandbox.dify.scripts import Script
 from sandbox.dify.server import Call, Router, user_of
 from sandbox.dify.streams import (
@@ -170,6 +171,7 @@ def _new_run(
         inputs=inputs,
         app_name=call.app.name,
         version=call.version.release,
+        files=told(asked, store=call.server.store, app=call.app),
     )
     plan = scripts.plan(
         asked.query,
@@ -198,7 +200,7 @@ async def _answer(
 
     async def play(current: Run) -> None:
         await current.call_bridge(early=True)
-        await play_for(call.app.mode)(current)
+        await _play_of(current)(current)
         _remember(current, script=script)
 
     server.runs.start(run, play=play)
@@ -213,6 +215,11 @@ async def _answer(
     async with run.news:
         await run.news.wait_for(lambda: run.done)
     return _blocking(call, run=run)
+
+
+def _play_of(run: Run) -> Play:
+    waits = run.plan.form is not None and run.is_flow and run.version.runs_in_celery
+    return human_input.play if waits else play_for(run.app.mode)
 
 
 def _remember(run: Run, *, script: Script) -> None:
@@ -326,5 +333,6 @@ async def run_events(call: Call) -> Response:
             request=call.request,
             closing=call.server.closing,
         )
-    last = next(e for e in reversed(run.events) if e["event"] == "workflow_finished")
+    ends = ("workflow_finished", "workflow_paused")
+    last = next(e for e in reversed(run.events) if e["event"] in ends)
     return stream_finished(last, version=call.version)

@@ -36,6 +36,11 @@ class DifyApp:
     file_upload: bool = True
     suggestions: bool = True
     speech_to_text: bool = True
+    file_types: list[str] = field(
+        default_factory=lambda: ["image", "document", "audio"]
+    )
+    file_extensions: list[str] = field(default_factory=list)
+    max_files: int = 3
     max_active_requests: int = 0
     variables: list[Json] = field(default_factory=list)
 
@@ -60,7 +65,7 @@ class DifyApp:
     def parameters(self) -> Json:
         image = {
             "enabled": self.file_upload,
-            "number_limits": 3,
+            "number_limits": self.max_files,
             "detail": "high",
             "transfer_methods": ["remote_url", "local_file"],
         }
@@ -77,10 +82,10 @@ class DifyApp:
             "sensitive_word_avoidance": {"enabled": False},
             "file_upload": {
                 "enabled": self.file_upload,
-                "allowed_file_types": ["image", "document", "audio"],
-                "allowed_file_extensions": [],
+                "allowed_file_types": self.file_types,
+                "allowed_file_extensions": self.file_extensions,
                 "allowed_file_upload_methods": ["local_file", "remote_url"],
-                "number_limits": 3,
+                "number_limits": self.max_files,
                 "image": image,
             },
             "system_parameters": {

@@ -9,10 +9,10 @@ from sandbox.dify.event_shapes import Node
 from sandbox.dify.records import new_id
 from sandbox.dify.runs import STOPPED_BY_OWNER, Play, Run, Stopped
 from sandbox.dify.scripts import cut_up
+from sandbox.dify.tool_files import PICTURE_URL
 from sandbox.json_types import Json
 
 FAILURE_TEXT = "[sandbox] Error: API request failed with status code 500: boom"
-FILE_URL = "/files/tools/sandbox.png?timestamp=0&nonce=0&sign=0"
 _TOOL = "get_order"
 
 
@@ -34,7 +34,7 @@ async def play_chat(run: Run) -> None:
         if not await _begin(run):
             return
         if plan.with_file:
-            await run.emit(shapes.message_file(file_id=new_id(), url=FILE_URL))
+            await run.emit(shapes.message_file(file_id=new_id(), url=PICTURE_URL))
         if run.node_calls:
             await run.emit(text(""))  # the first event names the conversation
             await run.call_bridge(early=False)
@@ -90,7 +90,7 @@ async def _end_message(run: Run) -> None:
         run.status = "succeeded"
     files: object = [] if run.is_flow else None
     if run.plan.with_file and run.is_flow:
-        files = [{"id": new_id(), "type": "image", "url": FILE_URL}]
+        files = [_picture()]
     await run.emit(run.shapes.message_end(metadata=run.metadata(), files=files))
 
 
@@ -111,7 +111,7 @@ async def play_agent(run: Run) -> None:
             await _use_tool(run, first)
         await run.emit(shapes.agent_thought(second))
         if plan.with_file:
-            await run.emit(shapes.message_file(file_id=new_id(), url=FILE_URL))
+            await run.emit(shapes.message_file(file_id=new_id(), url=PICTURE_URL))
         await _speak(run, shapes.agent_message)
         second["thought"] = "".join(plan.pieces)
         await run.emit(shapes.agent_thought(second))
@@ -160,26 +160,41 @@ async def play_flow(run: Run) -> None:
     plan, shapes = run.plan, run.shapes
     nodes = _nodes(run)
     try:
-        await run.pause(plan.start_delay_s)
-        if plan.error is not None:
-            await _pre_graph_error(run)
+        if not await start_flow(run, nodes[0]):
             return
-        await run.emit(shapes.workflow_started(inputs=_system_inputs(run)))
-        await run.pause(0)
-        await _start_node(run, nodes[0])
         for node, call in zip(nodes[1:], run.node_calls, strict=False):
             await _http_node(run, node, call=call)
         await run.emit(shapes.node_started(nodes[-2]))
         if plan.fails:
             await _fail_node(run, nodes[-2])
             return
-        await _speak(run, _delta(run))
+        await speak(run)
         await _finish_nodes(run, nodes)
-        run.status = "succeeded"
-        run.outputs = _outputs(run)
-        await _end_flow(run)
+        await succeed(run)
     except Stopped as stop:
-        await _stopped(run, reason=str(stop))
+        await stopped(run, reason=str(stop))
+
+
+async def start_flow(run: Run, node: Node | None = None) -> bool:
+    """The wait, and the first node; False when the run fails before its graph."""
+    await run.pause(run.plan.start_delay_s)
+    if run.plan.error is not None:
+        await _pre_graph_error(run)
+        return False
+    await run.emit(run.shapes.workflow_started(inputs=_system_inputs(run)))
+    await run.pause(0)
+    await _start_node(run, node or _nodes(run)[0])
+    return True
+
+
+async def speak(run: Run) -> None:
+    await _speak(run, _delta(run))
+
+
+async def succeed(run: Run) -> None:
+    run.status = "succeeded"
+    run.outputs = _outputs(run)
+    await _end_flow(run)
 
 
 def _delta(run: Run) -> object:
@@ -313,13 +328,22 @@ def _finished(run: Run, *, steps: int) -> Json:
     outputs = run.outputs
     if failed and outputs is None and not run.version.is_old:
         outputs = {}
-    return run.shapes.workflow_finished(
+    finished = run.shapes.workflow_finished(
         status=run.status,
         outputs=outputs,
         error=run.error,
         usage=(run.elapsed_s, 0 if failed else prompt + completion, steps),
         created_by=run.created_by(),
     )
+    data = finished["data"]
+    # A chatflow tells them at its message's end.
+    if run.plan.with_file and run.app.mode == "workflow" and isinstance(data, dict):
+        data["files"] = [_picture()]
+    return finished
+
+
+def _picture() -> Json:
+    return {"id": new_id(), "type": "image", "url": PICTURE_URL}
 
 
 async def _fail_node(run: Run, node: Node) -> None:
@@ -357,7 +381,7 @@ async def _pre_graph_error(run: Run) -> None:
     await run.emit(run.shapes.error(code=code, status=status, message=message))
 
 
-async def _stopped(run: Run, *, reason: str) -> None:
+async def stopped(run: Run, *, reason: str) -> None:
     run.error = reason
     if reason != STOPPED_BY_OWNER:
         run.status = "failed"

@@ -27,6 +27,7 @@ class DifyMessage:
     status: str = "normal"
     error: str | None = None
     feedback: str | None = None
+    feedback_content: str = ""
     agent_thoughts: JsonList = field(default_factory=list)
     files: JsonList = field(default_factory=list)
 

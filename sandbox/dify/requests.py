@@ -6,13 +6,10 @@ import uuid
 from dataclasses import dataclass
 
 from sandbox.dify import errors
-from sandbox.dify.apps import DifyApp
-from sandbox.dify.records import DifyStore
 from sandbox.dify.server import user_of
 from sandbox.dify.versions import Version
 from sandbox.json_types import Json, JsonList
 
-MAX_FILES = 3
 _UUID_TEXT = "conversation_id must be a valid UUID"
 
 
@@ -94,21 +91,3 @@ def _is_uuid(text: object) -> bool:
     except ValueError:
         return False
     return True
-
-
-def check_files(
-    asked: RunRequest, *, store: DifyStore, app: DifyApp, version: Version
-) -> None:
-    """Uploads must exist and, since 1.14, belong to the user; at most three."""
-    if not app.file_upload:
-        return  # Dify drops them in silence
-    if len(asked.files) > MAX_FILES:
-        text = f"Number of files exceeds the maximum limit {MAX_FILES}"
-        raise errors.invalid_param(text, pre_run=True)
-    for item in asked.files:
-        if not isinstance(item, dict) or item.get("transfer_method") != "local_file":
-            continue
-        upload = store.files.get(str(item.get("upload_file_id")))
-        foreign = upload is not None and upload.user != asked.user
-        if upload is None or (foreign and version.runs_in_celery):
-            raise errors.invalid_param("Invalid upload file", pre_run=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from sandbox import times
 from sandbox.dify.apps import FLOW_MODES, DifyApp
@@ -18,13 +20,29 @@ from sandbox.dify.records import (
 )
 from sandbox.dify.scripts import Plan
 from sandbox.dify.versions import Version
-from sandbox.json_types import Json
+from sandbox.json_types import Json, JsonList
 
 logger = logging.getLogger(__name__)
 
 KEPT_RUNS = 4000
+FORM_TIME_S = 36 * 3600
 STOPPED_BY_OWNER = "Stopped by user."
 STOPPED_BY_OTHER = "Aborted: User requested stop"
+
+
+@dataclass
+class HumanForm:
+    """A form that a run waits for; the token is all that is needed to answer it."""
+
+    inputs: JsonList
+    token: str = field(default_factory=lambda: f"hit_{secrets.token_urlsafe(9)}")
+    id: str = field(default_factory=new_id)
+    expires_at: int = field(default_factory=lambda: int(times.now()) + FORM_TIME_S)
+    answer: Json | None = None
+
+    @property
+    def rows(self) -> list[Json]:
+        return [row for row in self.inputs if isinstance(row, dict)]
 
 
 class Stopped(Exception):
@@ -81,6 +99,9 @@ class Run:
         self.client_left = False
         self.message: DifyMessage | None = None
         self.replies: list[Reply] = []
+        # What a paused run waits for, and from which event on it went on.
+        self.form: HumanForm | None = None
+        self.resumed_at = 0
         self.stop_requested = asyncio.Event()
         self.stop_reason = STOPPED_BY_OWNER
         self.news = asyncio.Condition()
@@ -234,11 +255,25 @@ class Runs:
         """By task id or by workflow run id."""
         return self.by_task_id.get(some_id) or self._by_run_id.get(some_id)
 
+    def waiting_for(self, token: str, *, app: DifyApp) -> Run | None:
+        """The run whose form has this token, answered or not."""
+        rows = (run for run in self.by_task_id.values() if run.form is not None)
+        found = (run for run in rows if run.form and run.form.token == token)
+        return next((run for run in found if run.app.id == app.id), None)
+
+    def resume(self, run: Run, *, play: Play) -> None:
+        """Go on with a paused run; its events are appended."""
+        run.done, run.status, run.resumed_at = False, "running", len(run.events)
+        self._run(run, play=play)
+
     def start(self, run: Run, *, play: Play) -> None:
         self._forget_old()
         self.by_task_id[run.ids.task_id] = run
         self._by_run_id[run.ids.workflow_run_id] = run
         run.open_message()
+        self._run(run, play=play)
+
+    def _run(self, run: Run, *, play: Play) -> None:
         task = asyncio.get_running_loop().create_task(self._engine(run, play=play))
         self._tasks[run.ids.task_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(run.ids.task_id, None))

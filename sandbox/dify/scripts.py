@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 
 from sandbox.dify.calls import FlowCall, parse_calls
+from sandbox.dify.tool_files import PICTURE_URL, REPORT_URL
 from sandbox.json_types import Json
 from sandbox.wire_log import mask_text
 
@@ -36,6 +38,11 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("/long", "5000", "an answer of 5000 characters"),
     ("/markdown", "", "headings, a table, a list, code and a link"),
     ("/file", "", "an answer with an image; chat apps put text into message_file"),
+    ("/picture", "", "Markdown with an image and a link to a file, both Dify's own"),
+    ("/buttons", "", "a JSON answer with buttons"),
+    ("/cards", "", "a JSON answer with cards"),
+    ("/fields", "", "a JSON answer with a form, in a fence"),
+    ("/form", "1", "the run waits for a form: buttons, 1 a text field, 2 a list too"),
     ("/forget", "", "Dify deletes this conversation after the answer"),
     ("/tokens", "5000", "an answer that cost 5000 tokens"),
 ]
@@ -63,6 +70,60 @@ print("tracking", 1042)
 ```
 
 Use `code 4711` for the return."""
+
+PICTURE = f"""Here is your tent:
+
+![tent.png]({PICTURE_URL})
+
+The details are in [the report]({REPORT_URL})."""
+
+JSON_ANSWERS = {
+    "buttons": json.dumps(
+        {
+            "text": "Is the parcel **damaged**?",
+            "buttons": ["Yes", {"title": "No", "value": "It is not damaged"}],
+        }
+    ),
+    "cards": json.dumps(
+        {
+            "text": "These would fit:",
+            "cards": [
+                {
+                    "title": "Tent “Fjord”",
+                    "description": "for two",
+                    "actions": [
+                        {
+                            "type": "link",
+                            "text": "To the shop",
+                            "uri": "https://shop.example.test/fjord",
+                        },
+                        {"type": "postback", "text": "Take it", "payload": "fjord"},
+                    ],
+                }
+            ],
+        }
+    ),
+    "fields": "```json\n"
+    + json.dumps(
+        {
+            "text": "Where shall we send it?",
+            "form": {
+                "fields": [
+                    {"name": "street", "label": "Street", "type": "text"},
+                    {
+                        "name": "country",
+                        "label": "Country",
+                        "type": "select",
+                        "options": ["Norway", "Germany"],
+                    },
+                ],
+                "button": "Send",
+            },
+        },
+        indent=2,
+    )
+    + "\n```",
+}
 
 BRACES = (
     "Dear {{ contact.name }}, templates look like {{ x }} or {% if a %}b{% endif %}; "
@@ -107,6 +168,8 @@ class Plan:
     hang_after: int | None = None
     with_file: bool = False
     total_tokens: int | None = None
+    # Which Human Input form the run waits for; None for none.
+    form: float | None = None
     calls: list[FlowCall] = field(default_factory=list)
     extra: Json = field(default_factory=dict)
 
@@ -146,6 +209,8 @@ def plan(query: str, *, echo: str, delta_interval_s: float) -> Plan:
         made.replacement = "I cannot help with that."
     elif name == "file":
         made.with_file = True
+    elif name == "form":
+        made.form = script.number or 0.0
     elif name == "tokens":
         made.total_tokens = int(script.number or 5000)
     return made
@@ -165,6 +230,10 @@ def _pieces(script: Script, *, echo: str) -> list[str]:
         return cut_up(BRACES)
     if script.name == "markdown":
         return cut_up(MARKDOWN)
+    if script.name == "picture":
+        return cut_up(PICTURE)
+    if script.name in JSON_ANSWERS:
+        return cut_up(JSON_ANSWERS[script.name])
     if script.name == "long":
         return _long(min(int(script.number or 5000), MAX_CHARS))
     return cut_up(echo)
@@ -182,7 +251,9 @@ def cut_up(text: str) -> list[str]:
     return [text[start : start + 14] for start in range(0, len(text), 14)]
 
 
-def greeting(*, query: str, inputs: Json, app_name: str, version: str) -> str:
+def greeting(
+    *, query: str, inputs: Json, app_name: str, version: str, files: str = ""
+) -> str:
     """The canned answer: it shows what arrived."""
     name = inputs.get("contact_name")
     filled = {key: value for key, value in inputs.items() if value not in (None, "")}
@@ -194,7 +265,7 @@ def greeting(*, query: str, inputs: Json, app_name: str, version: str) -> str:
         f"I am **{app_name}** on Dify {version}, a sandbox without a language model, "
         "so I can only tell you what reached me.\n\n"
         f"Inputs: {shown or 'none'}."
-    )
+    ) + (f"\n\n{files}" if files else "")
 
 
 def _short(value: object) -> str:

@@ -54,9 +54,14 @@ def stream_run(
 
 
 async def _follow(
-    run: Run, *, settings: Settings, request: Request, closing: Closing
+    run: Run,
+    *,
+    settings: Settings,
+    request: Request,
+    closing: Closing,
+    first: int = 0,
 ) -> AsyncIterator[bytes]:
-    sent = 0
+    sent = first
     next_ping = times.now() + settings.ping_interval_s
     hushed = run.plan.start_delay_s > 0 and run.version.runs_in_celery and run.is_flow
     while True:
@@ -134,7 +139,13 @@ def stream_again(
 ) -> Response:
     """A second reader of a run that still goes on; leaving changes nothing."""
 
-    followed = _follow(run, settings=settings, request=request, closing=closing)
+    followed = _follow(
+        run,
+        settings=settings,
+        request=request,
+        closing=closing,
+        first=run.resumed_at,
+    )
 
     async def frames() -> AsyncIterator[bytes]:
         yield PING

@@ -346,9 +346,16 @@ async function startChat(event) {
   const data = Object.fromEntries(new FormData(event.target));
   const body = { name: data.name, language: data.language, inbox_id: Number(data.inbox_id), message: data.message };
   if (data.email) body.email = data.email;
-  if (data.order_number) body.custom_attributes = { order_number: data.order_number };
+  const attributes = {};
+  if (data.order_number) attributes.order_number = data.order_number;
+  const chosen = data.support_mode ? { support_mode: data.support_mode } : null;
+  const atContact = data.support_mode_of === "contact";
+  if (chosen && !atContact) Object.assign(attributes, chosen);
+  if (Object.keys(attributes).length) body.custom_attributes = attributes;
   const made = await call("POST", "/conversations", body).catch(() => null);
   if (!made) return;
+  // Chatwoot 4.15's widget sends a contact's attributes with a request of its own.
+  if (chosen && atContact) await call("PATCH", `/conversations/${made.id}/contact`, { custom_attributes: chosen }).catch(() => null);
   state.starting = false;
   select(made.id);
   refresh("list");

@@ -162,8 +162,8 @@ export function facts(rows) {
 
 // The wire log.
 
-const DIRECTIONS = { "chatwoot→bridge": "in", "bridge→dify": "dify", "bridge→chatwoot": "out", "dify→bridge": "back" };
-const PARTIES = { chatwoot: "Chatwoot", bridge: "Bridge", dify: "Dify" };
+const DIRECTIONS = { "chatwoot→bridge": "in", "bridge→dify": "dify", "bridge→chatwoot": "out", "dify→bridge": "back", "bridge→openai": "dify" };
+const PARTIES = { chatwoot: "Chatwoot", bridge: "Bridge", dify: "Dify", openai: "OpenAI server" };
 
 export function directionView(direction) {
   const [from, to] = direction.split("→");

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from sandbox.settings import BadSetting, Settings, from_environment
-from sandbox.tests.conftest import AGENT, Sandbox, free_port
+from sandbox.tests.conftest import ADMIN, AGENT, Sandbox, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -189,3 +189,26 @@ def test_process_says_when_ready_and_ends_with_an_open_stream() -> None:
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+def test_a_forms_second_request_reaches_the_contact(sandbox: Sandbox) -> None:
+    url = f"{sandbox.receiver.url}/account"
+    wish = {"url": url, "subscriptions": ["contact_updated"]}
+    sandbox.api("POST", "/webhooks", wish, headers=ADMIN)
+    number = sandbox.start(custom_attributes={"order_number": "1"})
+    first = sandbox.receiver.last("message_created")["conversation"]["meta"]["sender"]
+
+    path, body = f"/conversations/{number}/contact", {"custom_attributes": {"a": "b"}}
+    shown = sandbox.control("PATCH", path, body)
+    sandbox.control("PATCH", path, body)
+    sandbox.drain()
+
+    assert first["custom_attributes"] == {}
+    assert shown["contact"]["custom_attributes"] == {"a": "b"}
+    assert shown["custom_attributes"] == {"order_number": "1"}
+    told = [r.body for r in sandbox.receiver.received if r.event == "contact_updated"]
+    changes = [row for row in told if row["custom_attributes"] == {"a": "b"}]
+    # Nothing was changed the second time.
+    assert len(changes) == 1
+    bad = sandbox.client.patch(f"/_sandbox{path}", json={"custom_attributes": 1})
+    assert bad.status_code == 400

@@ -209,6 +209,10 @@ def test_conversation_variables(sandbox: Sandbox, version: str) -> None:
     wrong = sandbox.dify("PUT", f"{path}/{handoff['id']}", put | {"value": "true"})
     text = "Type mismatch: variable 'handoff' expects boolean, but got string type"
     assert (wrong.status_code, wrong.json()["message"]) == (400, text)
+    page = sandbox.dify("GET", f"{path}?user=u1&limit=2").json()
+    rest = sandbox.dify("GET", f"{path}?user=u1&last_id={page['data'][-1]['id']}")
+    names = [row["name"] for row in page["data"] + rest.json()["data"]]
+    assert (page["has_more"], names) == (True, [row["name"] for row in rows])
     filtered = sandbox.dify("GET", f"{path}?user=u1&variable_name=turns")
     assert (filtered.status_code, filtered.json()["code"]) == (500, "unknown")
 
@@ -294,6 +298,82 @@ def test_upload_and_use(sandbox: Sandbox) -> None:
     big = {"file": ("a.png", b"x" * (10 * 1024 * 1024 + 1), "image/png")}
     refused = sandbox.client.post(url, headers=key, files=big, data={"user": "u1"})
     assert (refused.status_code, refused.json()["message"]) == (413, "")
+
+
+def upload(sandbox: Sandbox, name: str, *, mode: str = "advanced-chat") -> str:
+    made = sandbox.client.post(
+        "/v1/files/upload",
+        headers={"Authorization": f"Bearer app-sandbox-{mode}"},
+        files={"file": (name, b"abc", "application/octet-stream")},
+        data={"user": "u1"},
+    )
+    return str(made.json()["id"])
+
+
+def file_item(kind: str, file_id: str) -> Json:
+    return {"type": kind, "transfer_method": "local_file", "upload_file_id": file_id}
+
+
+def test_files_must_be_of_the_apps_types_and_not_too_many(sandbox: Sandbox) -> None:
+    film = file_item("video", upload(sandbox, "a.mp4"))
+    packed = file_item("custom", upload(sandbox, "a.zip"))
+    picture = file_item("image", upload(sandbox, "a.png"))
+
+    def said(*items: Json) -> str:
+        body = sandbox.ask(files=list(items), response_mode="blocking").json()
+        return str(body.get("message") or body["answer"])
+
+    assert said(film) == "File validation failed for file: a.mp4"
+    assert said(packed) == "File validation failed for file: a.zip"
+    assert said(*[picture] * 4) == "Number of image files exceeds the maximum limit 3"
+    assert said(picture).endswith("Files: a.png (image, 3 bytes).")
+    changes = {"file_types": ["video"], "file_extensions": [".zip"], "max_files": 1}
+    sandbox.control("PATCH", "/dify/apps/advanced-chat", changes)
+    told = sandbox.dify("GET", "/parameters").json()["file_upload"]
+    assert (told["allowed_file_types"], told["number_limits"]) == (["video"], 1)
+    assert said(film).endswith("Files: a.mp4 (video, 3 bytes).")
+    assert said(packed).endswith("Files: a.zip (custom, 3 bytes).")
+    assert said(film, packed) == "Number of files exceeds the maximum limit 1"
+
+
+def test_files_in_inputs(sandbox: Sandbox) -> None:
+    form = [{"file": {"variable": "one", "label": "One", "type": "file"}}]
+    sandbox.control("PATCH", "/dify/apps/workflow", {"user_input_form": form})
+
+    def run(value: object) -> Json:
+        body = {"inputs": {"one": value}, "user": "u1", "response_mode": "blocking"}
+        answer: Json = sandbox.dify(
+            "POST", "/workflows/run", body, mode="workflow"
+        ).json()
+        return answer
+
+    item = file_item("image", upload(sandbox, "a.png", mode="workflow"))
+    outputs = str(run(item)["data"]["outputs"])
+    assert "Files: a.png (image, 3 bytes)." in outputs
+    assert run("a.png")["message"] == "one in input form must be a file"
+    unknown = run(file_item("image", "0"))
+    assert unknown["message"] == "Invalid upload file"
+
+
+def test_openai_like_transcription(sandbox: Sandbox) -> None:
+    url, key = "/openai/v1/audio/transcriptions", "Bearer sandbox-openai-key"
+
+    def answer(name: str = "voice.ogg", *, key: str = key, model: str = "w") -> Json:
+        response = sandbox.client.post(
+            url,
+            headers={"Authorization": key},
+            files={"file": (name, b"abc", "audio/ogg")},
+            data={"model": model} if model else {},
+        )
+        shown: Json = response.json()
+        return {"status": response.status_code, **shown}
+
+    assert answer() == {"status": 200, "text": "(a voice of 3 bytes)"}
+    assert answer(key="Bearer x")["status"] == 401
+    assert answer("voice.opus")["error"]["message"].startswith("Invalid file format")
+    assert answer(model="")["error"]["message"] == (
+        "you must provide a model parameter"
+    )
 
 
 def test_first_event_carries_the_ids(sandbox: Sandbox) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from bridge_project.lib.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from bridge_project.lib.outside import fetch
+from bridge_project.lib.outside import fetch, fetch_into
 
 MAX_BYTES = 1000
 PUBLIC = "93.184.215.14"
@@ -406,3 +407,34 @@ def test_server_that_is_not_there_may_come_back() -> None:
         error = refusal(f"{url}/", own_places=[url])
 
     assert type(error) is UpstreamUnavailable
+
+
+def test_a_file_is_written_as_it_arrives(server: Server) -> None:
+    kind = {"Content_Type": "audio/ogg"}
+    server.paths["/voice"] = answer(200, b"a" * MAX_BYTES, **kind)
+    file = BytesIO()
+
+    content_type = fetch_into(
+        file,
+        url=f"{server.url}/voice",
+        own_places=[f"{server.url}/"],
+        max_bytes=MAX_BYTES,
+    )
+
+    assert (content_type, file.getvalue()) == ("audio/ogg", b"a" * MAX_BYTES)
+
+
+def test_a_larger_file_is_never_written_whole(server: Server) -> None:
+    server.paths["/voice"] = answer(200, b"a" * (MAX_BYTES + 1))
+    file = BytesIO()
+
+    with pytest.raises(UpstreamRejected) as caught:
+        fetch_into(
+            file,
+            url=f"{server.url}/voice",
+            own_places=[f"{server.url}/"],
+            max_bytes=MAX_BYTES,
+        )
+
+    assert caught.value.code == "too_large"
+    assert len(file.getvalue()) <= MAX_BYTES

@@ -1,0 +1,1 @@
+"""Plays a server that speaks OpenAI's HTTP API."""
