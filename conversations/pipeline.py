@@ -6,9 +6,7 @@ connection is held while Chatwoot or Dify is called (see `lib.http`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from uuid import UUID
 
 from django.utils import timezone
@@ -16,54 +14,39 @@ from django.utils import timezone
 from bridge_project.lib.errors import BridgeError, ConfigurationError, UpstreamError
 from chatwoot_api.client import ChatwootClient
 from chatwoot_api.models import ChatwootAccount, Health
-from chatwoot_api.payloads import Message
 from conversations import (
     aftermath,
     answers,
     asking,
-    business_hours,
-    ceilings,
     context,
-    drafts,
+    endings,
     flow_forms,
-    form_rows,
     former_runs,
     freshness,
-    greetings,
-    handover,
     incoming,
-    opening_statement,
+    occasions,
     posting,
     resets,
-    slots,
     turns,
+    worth,
 )
 from conversations.aftermath import Result
-from conversations.answers import Answer, Typing, suggestions
+from conversations.answers import Answer, Typing
+from conversations.attempts import Attempt, Ending, claim_post, keep
 from conversations.call_log import CallRecorder
 from conversations.decisions import (
-    CLOSED,
-    SILENCED,
-    hides_from_humans,
-    is_settled_by_flow,
-    leads,
     replies_as,
-    situation_of,
 )
-from conversations.freshness import Look
 from conversations.leases import Watch, keeper
 from conversations.models import (
     Bot,
-    ConversationStatus,
-    FlowForm,
-    OutgoingMessage,
     PipelineRun,
     Reason,
     ReplyAs,
     Turn,
     WebhookEvent,
 )
-from conversations.models.bot_settings import DIFY, OutsideHours
+from conversations.models.bot_settings import DIFY
 from conversations.outcomes import (
     LEASE_LOST,
     AccountRefused,
@@ -72,40 +55,10 @@ from conversations.outcomes import (
     NoAnswer,
 )
 from conversations.providers import NOTHING
-from conversations.resets import Reset
-from dify_api.models import DifyApp
 from dify_api.payloads import Outcome
 
 # More than retries ever make.
 MAX_ATTEMPTS = 12
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a turn ends."""
-
-    status: Turn.Status
-    reason: Reason
-    # In which form it was answered; "" if it was not.
-    replied_as: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """What one attempt at a turn works with."""
-
-    turn: Turn
-    messages: Sequence[Message]
-    quotes: Mapping[int, str]
-    question: str
-    bot: Bot
-    client: ChatwootClient
-    recorder: CallRecorder
-    typing: Typing
-    lease: UUID
-    watch: Watch
-    # The customer has begun anew in this turn.
-    reset: Reset | None = None
 
 
 def run(turn_id: int) -> Result:
@@ -247,279 +200,85 @@ def _work(attempt: Attempt) -> Ending:
     if not client.can_act:
         raise AccountRefused
     if turn.kind == Turn.Kind.GREETING:
-        return _greet(attempt)
+        return occasions.greet(attempt)
     # 1. An earlier attempt may have posted the answer and died before it said so.
     is_asking = flow_forms.is_begun(turn, bot=bot)
     posted_as = None if is_asking else _posted_as(attempt)
     if posted_as is not None:
-        return _answered(attempt, replied_as=posted_as)
+        return endings.answered(attempt, replied_as=posted_as)
     if not turn.handover_reason:
-        _check_worth(attempt)
+        worth.check(attempt)
     elif aftermath.is_unnoticed(turn):
         return Ending(Turn.Status.SKIPPED, Reason(turn.handover_reason))
     # 2. Is it still ours to answer?
     look = freshness.look(turn, bot=bot, client=client)
     if turn.handover_reason:
-        _keep(attempt)
-        return _hand_over(attempt, look=look)
+        keep(attempt)
+        return endings.hand_over(attempt, look=look)
     if look.why_not is not None:
-        return _not_answered(attempt, reason=look.why_not, status=look.status)
+        return endings.not_answered(attempt, reason=look.why_not, status=look.status)
     if not bot.enabled:
         reason = Reason.BOT_DISABLED if turn.bot else Reason.NO_BOT_FOR_INBOX
-        return _not_answered(attempt, reason=reason, status=look.status)
+        return endings.not_answered(attempt, reason=reason, status=look.status)
     if (form := flow_forms.unclear(turn)) is not None:
-        return _pose(attempt, form, look=look, run=None)
+        return occasions.pose(attempt, form, look=look, run=None)
     if attempt.reset is not None:
         resets.forget(turn, bot=bot, reset=attempt.reset)
         if attempt.reset.is_all:
-            return _begin_anew(attempt, look=look)
+            return occasions.begin_anew(attempt, look=look)
     # 3. Ask.
     attempt.typing.show()
-    answered = _ask(attempt, flow_spoke=look.flow_spoke)
-    answer = answers.prepare(answered, turn=turn, bot=bot)
+    asked = _ask(attempt, flow_spoke=look.flow_spoke)
+    answer = answers.prepare(asked, turn=turn, bot=bot)
     attempt.typing.hide()
+    return _check_and_post(attempt, run=asked, answer=answer)
+
+
+def _check_and_post(attempt: Attempt, *, run: PipelineRun, answer: Answer) -> Ending:
+    """Do with a run's answer what may still be done with it."""
+    turn, bot, client = attempt.turn, attempt.bot, attempt.client
     # 4. Dify took its time: look again, just before posting.
     look = freshness.look(turn, bot=bot, client=client)
     if look.why_not is not None:
-        return _not_answered(attempt, reason=look.why_not, status=look.status)
-    by_itself = look.flow_spoke or look.left_by_flow
-    if answered.outcome == NOTHING and not by_itself:
+        return endings.not_answered(attempt, reason=look.why_not, status=look.status)
+    by_itself = look.flow_spoke or look.left_by_flow is not None
+    if run.outcome == NOTHING and not by_itself:
         return Ending(Turn.Status.SKIPPED, Reason.NOTHING_TO_SAY)
-    form = flow_forms.to_pose(turn, run=answered, bot=bot)
+    form = flow_forms.to_pose(turn, run=run, bot=bot)
     if form is not None:
-        return _pose(attempt, form, look=look, run=answered)
-    missing = _why_no_answer(answered, answer=answer)
-    if missing == Reason.EMPTY_ANSWER and (look.flow_spoke or look.left_by_flow):
-        return _ended_by_flow(attempt, look=look)
-    if missing == Reason.EMPTY_ANSWER and (noted := _noted_by_flow(attempt, look=look)):
-        note = ReplyAs.PRIVATE_NOTE
-        return _answered(attempt, replied_as=note, status=look.status, said=noted)
+        return occasions.pose(attempt, form, look=look, run=run)
+    missing = _why_no_answer(run, answer=answer)
+    if missing == Reason.EMPTY_ANSWER:
+        if by_itself:
+            return endings.ended_by_flow(attempt, look=look)
+        if noted := endings.noted_by_flow(attempt, look=look):
+            return endings.answered(
+                attempt,
+                replied_as=ReplyAs.PRIVATE_NOTE,
+                status=look.status,
+                said=noted,
+            )
     if missing is not None:
         raise NoAnswer(missing)
-    _claim_post(attempt)
+    claim_post(attempt)
     # 5. Post.
     replied_as = replies_as(bot, look.situation, kind=turn.kind)
     if look.is_humans:
         replied_as = ReplyAs.PRIVATE_NOTE
-    said = _as_said(answer.text, attempt=attempt, replied_as=replied_as)
+    said = endings.as_said(answer.text, attempt=attempt, replied_as=replied_as)
     answers.deliver(
         turn,
         replace(answer, text=said),
         private=replied_as == ReplyAs.PRIVATE_NOTE,
         client=client,
         bot=bot,
-        keep=lambda: _keep(attempt),
+        keep=lambda: keep(attempt),
     )
     if bot.account.health in (Health.UNKNOWN, Health.FAILING):
         ChatwootAccount.objects.filter(pk=bot.account.pk).usable().mark_ok()
     if replied_as == ReplyAs.MESSAGE and answer.choices is None:
-        _offer_questions(attempt, run=answered)
-    return _answered(attempt, replied_as=replied_as, status=look.status)
-
-
-def _pose(
-    attempt: Attempt, form: FlowForm, *, look: Look, run: PipelineRun | None
-) -> Ending:
-    """Ask for the form that the flow waits for; agents have to see theirs.
-
-    Where the bot only suggests, nobody is asked: the humans have the conversation.
-    """
-    turn, bot, client = attempt.turn, attempt.bot, attempt.client
-    if replies_as(bot, look.situation, kind=turn.kind) != ReplyAs.MESSAGE:
-        form_rows.withdraw(turn.conversation_id)
-        raise NoAnswer(Reason.DIFY_PAUSED)
-    _claim_post(attempt)
-    posed = flow_forms.pose(
-        form, turn=turn, bot=bot, client=client, run=run, private=look.is_humans
-    )
-    if posed == flow_forms.Pose.CUSTOMER:
-        status = Turn.Status.ANSWERED
-        return Ending(status, Reason.ASKED_FOR_FORM, ReplyAs.MESSAGE)
-    if hides_from_humans(status=look.status, bot=bot):
-        client.toggle_status(
-            turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
-        )
-    return Ending(Turn.Status.HANDED_OVER, Reason.ASKED_FOR_FORM)
-
-
-def _offer_questions(attempt: Attempt, *, run: PipelineRun) -> None:
-    """Offer what Dify suggests to ask next, while the customer is still ours."""
-    turn, bot, client = attempt.turn, attempt.bot, attempt.client
-    if turn.kind != Turn.Kind.ANSWER or not suggestions.may_have_any(run, bot=bot):
-        return
-    questions = suggestions.ask(run, call_log=attempt.recorder)
-    if not questions or attempt.watch.is_interrupted():
-        return
-    if freshness.look(turn, bot=bot, client=client).why_not is None:
-        suggestions.offer(turn, questions, bot=bot, client=client)
-
-
-def _as_said(text: str, *, attempt: Attempt, replied_as: ReplyAs) -> str:
-    """Return the answer as it is posted: a suggestion says whose it is."""
-    bot, kind = attempt.bot, attempt.turn.kind
-    if replied_as == ReplyAs.MESSAGE or not drafts.suggests(bot, kind=kind):
-        return text
-    return drafts.marked(text, bot=bot, kind=kind)
-
-
-def _noted_by_flow(attempt: Attempt, *, look: Look) -> str:
-    """Return what a flow that answers by callbacks wrote for the agents, "" if nothing.
-
-    It meant to tell the customer; where the bot only suggests, these are its notes.
-    """
-    bot, kind = attempt.bot, attempt.turn.kind
-    is_note = replies_as(bot, look.situation, kind=kind) == ReplyAs.PRIVATE_NOTE
-    if not is_note or not drafts.suggests(bot, kind=kind):
-        return ""
-    return drafts.said_by_flow(attempt.turn)
-
-
-def _answered(
-    attempt: Attempt, *, replied_as: ReplyAs, status: str = "", said: str = ""
-) -> Ending:
-    """End a turn whose answer is posted; a note brings the customer to the humans.
-
-    Only the bot sees a pending conversation. Where it wrote a note there because the
-    customer wants a human, or on a trial run, the humans have to answer. `said` is what
-    the flow noted by callbacks in place of an answer.
-    """
-    turn, bot = attempt.turn, attempt.bot
-    if replied_as == ReplyAs.MESSAGE:
-        return Ending(Turn.Status.ANSWERED, Reason.ANSWERED, replied_as)
-    drafts.record(turn, bot=bot, said=said)
-    is_answer = turn.kind == Turn.Kind.ANSWER
-    if is_answer and hides_from_humans(
-        status=status or situation_of(turn.conversation).status, bot=bot
-    ):
-        attempt.client.toggle_status(
-            turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
-        )
-    reason = Reason.ANSWERED if is_answer and not leads(bot) else Reason.SUGGESTED
-    return Ending(Turn.Status.ANSWERED, reason, replied_as)
-
-
-def _greet(attempt: Attempt) -> Ending:
-    """Say hello, unless something has been said meanwhile."""
-    turn, bot, client = attempt.turn, attempt.bot, attempt.client
-    part = OutgoingMessage.Part.GREETING
-    if turn.handover_reason:
-        return Ending(Turn.Status.SKIPPED, Reason(turn.handover_reason))
-    if not posting.is_posted(turn, part=part, client=client):
-        text, rich = opening_statement.wording(
-            turn.conversation, bot=bot, call_log=attempt.recorder
-        )
-        look = freshness.look(turn, bot=bot, client=client)
-        reason = look.why_not or greetings.why_not_now(turn, bot=bot, look=look)
-        if reason is None and not text:
-            reason = Reason.NOTHING_TO_SAY
-        if reason is not None:
-            return Ending(Turn.Status.SKIPPED, reason)
-        _claim_post(attempt)
-        posting.post_once(
-            turn, part=part, content=text, private=False, client=client, rich=rich
-        )
-    return Ending(Turn.Status.ANSWERED, Reason.GREETING, ReplyAs.MESSAGE)
-
-
-def _begin_anew(attempt: Attempt, *, look: Look) -> Ending:
-    """Tell the customer that the bot has forgotten; agents need not be told."""
-    turn, bot = attempt.turn, attempt.bot
-    replied_as = replies_as(bot, look.situation, kind=turn.kind)
-    if replied_as != ReplyAs.MESSAGE or not bot.reset_text.strip():
-        return Ending(Turn.Status.SKIPPED, Reason.RESET)
-    _claim_post(attempt)
-    posting.post_once(
-        turn,
-        part=OutgoingMessage.Part.ANSWER,
-        content=bot.reset_text,
-        private=False,
-        client=attempt.client,
-    )
-    return Ending(Turn.Status.ANSWERED, Reason.ANSWERED, replied_as)
-
-
-def _check_limits(attempt: Attempt, *, now: datetime) -> None:
-    """Raise NoAnswer outside business hours, and at a ceiling.
-
-    Whoever was asked for this turn already was let in then, and so was a flow that an
-    answer to its form resumes.
-    """
-    turn, bot = attempt.turn, attempt.bot
-    if turn.flow_form_id is not None:
-        return
-    is_answer = turn.kind == Turn.Kind.ANSWER
-    if is_answer and bot.outside_hours != OutsideHours.ANSWER:
-        is_new = turn.is_first_attempt or not turn.runs.exists()
-        if is_new and not business_hours.is_open(turn.conversation.inbox, now):
-            raise NoAnswer(Reason.OUTSIDE_HOURS)
-    if not _only_resets(attempt):
-        ceilings.check(turn, bot=bot, now=now)
-
-
-def _only_resets(attempt: Attempt) -> bool:
-    return attempt.reset is not None and attempt.reset.is_all
-
-
-def _check_worth(attempt: Attempt) -> None:
-    """Raise when it makes no sense to ask: too late, refused, or no place."""
-    turn, bot, now = attempt.turn, attempt.bot, timezone.now()
-    started_at = turn.started_at or now
-    if now - started_at > timedelta(minutes=bot.max_turn_minutes):
-        raise NoAnswer(Reason.TOOK_TOO_LONG, error=turn.error)
-    if started_at - turn.created_at > timedelta(seconds=bot.max_message_age_s):
-        raise NoAnswer(Reason.TOO_OLD)
-    if not attempt.client.can_speak:
-        raise NoAnswer(
-            Reason.CHATWOOT_FAILED,
-            error="Chatwoot refuses the bot's token. Enter a new one at the account.",
-        )
-    _check_limits(attempt, now=now)
-    app = asking.app_of(turn, bot=bot)
-    if app is None or _only_resets(attempt) or _has_answer(attempt, app=app):
-        return
-    if app.health == DifyApp.Health.REFUSED:
-        raise NoAnswer(
-            Reason.DIFY_FAILED,
-            error="Dify refuses the app's key, so it was not asked. Enter a new key at "
-            "the Dify app.",
-        )
-    slots.check(turn, app=app, now=now)
-
-
-def _has_answer(attempt: Attempt, *, app: DifyApp) -> bool:
-    """Tell whether only the post is left to be done."""
-    turn = attempt.turn
-    if turn.is_first_attempt:
-        return False
-    if turn.kind == Turn.Kind.HELP:
-        return turn.runs.filter(status=PipelineRun.Status.SUCCEEDED).exists()
-    former = former_runs.former_run(turn, question=attempt.question, app=app)
-    return former is not None and former.status == PipelineRun.Status.SUCCEEDED
-
-
-def _not_answered(attempt: Attempt, *, reason: Reason, status: str) -> Ending:
-    """End the turn; what only the bot can see is for the humans if it is silenced."""
-    is_silenced = reason in SILENCED | {Reason.BOT_DISABLED, Reason.NO_BOT_FOR_INBOX}
-    is_answer = attempt.turn.kind == Turn.Kind.ANSWER
-    if is_answer and is_silenced and hides_from_humans(status=status, bot=attempt.bot):
-        raise NoAnswer(reason)
-    return Ending(Turn.Status.SKIPPED, reason)
-
-
-def _ended_by_flow(attempt: Attempt, *, look: Look) -> Ending:
-    """End a turn whose flow did by callbacks what there was to do, and said no more.
-
-    No failure, so neither line nor note. Opened for the agents, or paused where they
-    see it, it is handed over; what the flow resolved or snoozed is deliberately left
-    without an answer. Paused where only the bot sees it, it has yet to be opened.
-    """
-    if look.flow_spoke:
-        return Ending(Turn.Status.ANSWERED, Reason.ANSWERED_BY_FLOW, ReplyAs.MESSAGE)
-    if hides_from_humans(status=look.status, bot=attempt.bot):
-        raise NoAnswer(Reason.HANDED_OVER_BY_FLOW)
-    is_closed = look.status in CLOSED
-    status = Turn.Status.SKIPPED if is_closed else Turn.Status.HANDED_OVER
-    return Ending(status, Reason.HANDED_OVER_BY_FLOW)
+        occasions.offer_questions(attempt, run=run)
+    return endings.answered(attempt, replied_as=replied_as, status=look.status)
 
 
 def _ask(attempt: Attempt, *, flow_spoke: bool) -> PipelineRun:
@@ -563,30 +322,6 @@ def _why_no_answer(run: PipelineRun, *, answer: Answer) -> Reason | None:
     return Reason.EMPTY_ANSWER if answer.is_empty else None
 
 
-def _keep(attempt: Attempt) -> None:
-    """Go on only while the turn is still ours: right before a message is posted."""
-    if not Turn.objects.renew([attempt.lease], now=timezone.now()):
-        raise LeaseLost
-
-
-def _claim_post(attempt: Attempt) -> None:
-    """Post only what is still ours, wanted, and an answer to all messages."""
-    turn, lease = attempt.turn, attempt.lease
-    may_post = Turn.objects.claim_post(
-        turn.pk,
-        lease=lease,
-        last_message_id=turn.last_message_id,
-        now=timezone.now(),
-    )
-    if may_post:
-        return
-    held = Turn.objects.held(turn.pk, lease=lease).values_list("interrupt", flat=True)
-    cause = held.first()
-    if not cause:
-        raise LeaseLost
-    raise Interrupted(cause)
-
-
 def _posted_as(attempt: Attempt) -> ReplyAs | None:
     """Return in which form the answer was posted already, None if it was not.
 
@@ -604,38 +339,10 @@ def _posted_as(attempt: Attempt) -> ReplyAs | None:
         return None
     try:
         answers.post_rest(
-            turn, client=client, bot=attempt.bot, keep=lambda: _keep(attempt)
+            turn, client=client, bot=attempt.bot, keep=lambda: keep(attempt)
         )
     except (UpstreamError, ConfigurationError):
         if turn.handover_reason:
             return None
         raise
     return ReplyAs.PRIVATE_NOTE if first.private else ReplyAs.MESSAGE
-
-
-def _hand_over(attempt: Attempt, *, look: Look) -> Ending:
-    """Finish a handover, unless a human was faster.
-
-    A flow may have let go of the conversation before it failed. Whom it has spoken to
-    then hears no apology; the agents get the note in any case.
-    """
-    turn, not_ours = attempt.turn, look.why_not
-    if form_rows.are_asked(attempt.bot):
-        form_rows.withdraw(turn.conversation_id)
-    if not_ours is None or not_ours in SILENCED:
-        left, spoke = look.left_by_flow, look.flow_spoke
-        handover.hand_over(
-            turn,
-            bot=attempt.bot,
-            client=attempt.client,
-            speaks=replies_as(attempt.bot, look.situation, kind=turn.kind)
-            == ReplyAs.MESSAGE,
-            quietly=not_ours is not None
-            or look.is_humans
-            or (left is not None and spoke),
-            opens=not is_settled_by_flow(left, status=look.status, spoke=spoke),
-        )
-    elif not handover.was_begun(turn):
-        # Otherwise it is our own status change, made before a worker died.
-        return Ending(Turn.Status.SKIPPED, not_ours)
-    return Ending(Turn.Status.HANDED_OVER, Reason(turn.handover_reason))
