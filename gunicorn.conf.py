@@ -30,7 +30,11 @@ os.environ.setdefault("DB_STATEMENT_TIMEOUT_MS", "1800")
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS") or 1)
 threads = int(os.environ.get("WEB_THREADS") or 96)
-os.environ.setdefault("CALLBACKS_AT_ONCE", str(max(1, threads // 2, threads - 16)))
+callbacks = max(1, threads // 2, threads - 16)
+os.environ.setdefault("CALLBACKS_AT_ONCE", str(callbacks))
+# A suggestion holds a thread as well, for as long as Dify thinks.
+left = threads - int(os.environ["CALLBACKS_AT_ONCE"])
+os.environ.setdefault("SUGGESTIONS_AT_ONCE", str(max(1, left // 2)))
 
 # Of a whole worker that answers its master no more; single requests have limits of
 # their own.

@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group, User
 from django.db import connection, models
 from django_celery_results.models import TaskResult
 
+from bench import screenshot_copilot
 from bench.overview_rows import NOW, insert
 from chatwoot_api import sync, wish_files
 from chatwoot_api.models import ChatwootAccount, Inbox
@@ -109,6 +110,7 @@ def fill() -> None:
     insert(Job, _jobs(account), count=MANY)
     insert(AuditEntry, _audit(account), count=MANY)
     insert(TaskResult, _results(), count=MANY)
+    screenshot_copilot.fill(first=FROM, many=MANY, forms=30)
     _go_on_counting()
     _extras(account, refused=DifyApp.objects.get(name="Wholesale"))
     figures.roll_up(NOW)

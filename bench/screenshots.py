@@ -23,6 +23,9 @@ from local_stack.testing import RunningStack, running_stack, wait_until
 WIDE = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
 FILL = "from bench import screenshot_rows; screenshot_rows.fill()"
+OPEN_UP = "from bench import screenshot_copilot; screenshot_copilot.open_up()"
+# Nobody looks into the files.
+_SOME_BYTES = "c29tZSBieXRlcw=="
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -103,9 +106,13 @@ class Customer:
         made.raise_for_status()
         self.number = int(made.json()["id"])
 
-    def says(self, text: str) -> None:
-        """Write a message."""
-        self._post("customer-messages", {"content": text})
+    def says(self, text: str, *, files: tuple[tuple[str, str], ...] = ()) -> None:
+        """Write a message, with files by name and kind."""
+        sent = [
+            {"name": name, "content_type": kind, "base64": _SOME_BYTES}
+            for name, kind in files
+        ]
+        self._post("customer-messages", {"content": text, "attachments": sent})
 
     def hears(self, text: str) -> None:
         """Get a reply of a human agent."""
@@ -123,7 +130,7 @@ class Customer:
         seen = requests.get(f"{self._base}/{self.number}", timeout=10).json()
         return sum(one["sender_type"] == "AgentBot" for one in seen["messages"])
 
-    def _post(self, what: str, body: dict[str, str]) -> None:
+    def _post(self, what: str, body: dict[str, Any]) -> None:
         url = f"{self._base}/{self.number}/{what}"
         requests.post(url, json=body, timeout=10).raise_for_status()
 
@@ -170,6 +177,8 @@ def take_all(camera: Camera) -> None:
     camera.stack.shell(FILL)
     overview(camera)
     work(camera, customer=customer)
+    more_than_text(camera)
+    copilot(camera)
     bots(camera)
     settings(camera)
     engineers(camera)
@@ -272,13 +281,47 @@ def replay(camera: Camera, address: str) -> None:
     camera.take("replay-dry-run")
 
 
+def more_than_text(camera: Camera) -> None:
+    """A turn with files in and out, and with choices."""
+    camera.stack.shell(OPEN_UP)
+    customer = Customer(camera.stack, name="Ben Novak")
+    files = (("zip.png", "image/png"), ("what-happened.ogg", "audio/ogg"))
+    customer.says("/picture", files=files)
+    customer.is_answered(times=2)
+    page = camera.page
+    page.goto("/admin/conversations/turn/")
+    page.locator("#result_list tbody a[href*='/change/']").first.click()
+    camera.take("turn-files")
+    camera.take("turn-posted", page=page, at="#posts-title")
+
+
+def copilot(camera: Camera) -> None:
+    """Drafts beside what humans sent, and forms of flows."""
+    page, drafts = camera.page, "/admin/conversations/draft/"
+    camera.take("drafts", drafts)
+    camera.take("drafts-list", at="#result_list")
+    page.goto(f"{drafts}?outcome=changed")
+    page.locator("#result_list tbody a[href*='/change/']").first.click()
+    camera.take("draft")
+    camera.take("forms", "/admin/conversations/flowform/")
+
+
 def bots(camera: Camera) -> None:
     """A bot's tabs, and a talk with it."""
     page = camera.page
     page.goto("/admin/conversations/bot/1/change/")
     camera.take("bot-who")
-    page.get_by_role("tab", name="Inputs").click()
-    camera.take("bot-inputs")
+    for picture, tab in (
+        ("choice", "The customer's choice"),
+        ("copilot", "Copilot"),
+        ("messages", "Messages"),
+        ("inputs", "Inputs"),
+        ("texts", "Texts"),
+        ("limits", "Limits"),
+    ):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        camera.take(f"bot-{picture}")
+    camera.take("openai-server", "/admin/conversations/openaiserver/1/change/")
     page.goto("/admin/playground/1/")
     page.fill("#playground-question", "Where is my tent? I ordered it last week.")
     page.keyboard.press("Enter")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import reverse_lazy
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 
@@ -12,7 +13,8 @@ def _page(title: Any, icon: str, model: str) -> dict[str, Any]:
     """Return a link of the sidebar, for those who may see the model's list."""
     app_label, name = model.split(".")
     return {
-        "title": title,
+        # Some titles are names of models, which other languages begin small.
+        "title": capfirst(title),
         "icon": icon,
         "link": reverse_lazy(f"admin:{app_label}_{name}_changelist"),
         "permission": lambda request: request.user.has_perm(f"{app_label}.view_{name}"),

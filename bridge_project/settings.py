@@ -201,6 +201,7 @@ CALLBACK_AUTH = env.str("CALLBACK_AUTH", default="token")
 CONVERSATION_TOKEN_MAX_AGE_S = env.int("CONVERSATION_TOKEN_MAX_AGE_S", default=86400)
 # Of a web process's threads; the others are left to webhooks, see gunicorn.conf.py.
 CALLBACKS_AT_ONCE = env.int("CALLBACKS_AT_ONCE", default=80)
+SUGGESTIONS_AT_ONCE = env.int("SUGGESTIONS_AT_ONCE", default=8)
 # Only one address takes files, and chooses its own handlers.
 FILE_UPLOAD_HANDLERS = ["bridge_project.lib.uploads.NoUpload"]
 

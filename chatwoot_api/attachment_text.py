@@ -42,8 +42,13 @@ def line_of(attachment: Attachment) -> str:
 
 
 def _file_name(attachment: Attachment) -> str:
-    path = urlsplit(attachment.data_url).path
-    return attachment.title or unquote(path.rsplit("/", 1)[-1])
+    if attachment.title:
+        return attachment.title
+    try:
+        path = urlsplit(attachment.data_url).path
+    except ValueError:
+        return ""  # no address; the webhook said so all the same
+    return unquote(path.rsplit("/", 1)[-1])
 
 
 def _link(attachment: Attachment) -> str:

@@ -36,6 +36,12 @@ logger = logging.getLogger(__name__)
 _UNNOTICED = (Turn.Kind.DRAFT, Turn.Kind.GREETING)
 # The agent who asked is looking at the conversation, and had better hear of it soon.
 MAX_HELP_ATTEMPTS = 3
+# The customer's first message waits for the greeting.
+MAX_GREETING_ATTEMPTS = 2
+_MAX_ATTEMPTS: Mapping[str, int] = {
+    Turn.Kind.HELP: MAX_HELP_ATTEMPTS,
+    Turn.Kind.GREETING: MAX_GREETING_ATTEMPTS,
+}
 # A turn that cannot be handed over because Chatwoot is away waits this long for it.
 GIVEN_UP_AFTER = timedelta(hours=24)
 # Whose failure is what to a turn; every other service is Chatwoot.
@@ -131,8 +137,8 @@ def _postpone(
     elif not following.counts and turn.attempts <= 1 and not turn.handover_reason:
         status = Turn.Status.COLLECTING
     pause_s = following.pause_s or 0.0
-    app = turn.bot.dify_app if turn.bot and isinstance(err, NoPlace) else None
-    turns.postpone(
+    app_id = err.app_id if isinstance(err, NoPlace) else None
+    following_turn = turns.postpone(
         turn,
         lease=lease,
         status=status,
@@ -140,8 +146,12 @@ def _postpone(
         error=error if following.counts else turn.error,
         handover_reason=following.handover_reason,
         counts=following.counts,
-        queued_for=app,
+        queued_for=app_id,
     )
+    if following_turn is not None and following_turn.pk != turn.pk:
+        delay_s = turns.pause_s(following_turn)
+        text = f"{Turn.Status.SKIPPED}: {Reason.CUSTOMER_MESSAGE}"
+        return Result(text, next_turn_id=following_turn.pk, delay_s=delay_s)
     return Result(f"{status}: {error}", next_turn_id=turn.pk, delay_s=pause_s)
 
 
@@ -182,7 +192,7 @@ def _what_next(turn: Turn, err: Exception) -> Next:
     if isinstance(err, OutcomeUnknown) and turn.attempts <= len(retries.DELAYS_S):
         return Next(retries.look_up_delay_s(turn.attempts))
     pause = retries.delay_s(turn.attempts, error=err, chance=chance)
-    if turn.kind == Turn.Kind.HELP and turn.attempts >= MAX_HELP_ATTEMPTS:
+    if turn.attempts >= _MAX_ATTEMPTS.get(turn.kind, turn.attempts + 1):
         pause = None
     if pause is None:
         return Next(0.0, handover_reason=_reason_of(err))

@@ -396,6 +396,10 @@ class _Ask:
         if files is None:
             return
         files.make_ready(user=run.dify_user)
+        if files.question() != run.query:
+            # One could not be brought anew: the model is told so in its place.
+            run.query = files.question()
+            self._shape_inputs()
         self._inputs.update(files.inputs())
         run.inputs = mask_ours_within(self._inputs)
         run.sent_files = files.sent()
@@ -513,10 +517,12 @@ class _Ask:
             run.total_tokens = max(0, reply.usage.total_tokens)
             run.total_price = reply.usage.total_price
             run.currency = reply.usage.currency
-        with transaction.atomic():
-            run.save()
-            if reply.paused:
+        if reply.paused:
+            with transaction.atomic():
+                run.save()
                 form_rows.make(run, reply.pauses, bot=self._bot)
+        else:
+            run.save()
         self._remember()
         live_context.remember(self._live, conversation=self._conversation, run=run)
         apps = DifyApp.objects.filter(pk=self._app.pk)

@@ -294,6 +294,12 @@ def why_no_longer(
         return Reason.HUMAN_HAS_TAKEN_OVER
     if kind == Turn.Kind.DRAFT:
         return _why_no_draft(situation, bot=bot)
+    return _why_not_the_bots(situation, bot=bot, marks=marks)
+
+
+def _why_not_the_bots(
+    situation: Situation, *, bot: Bot, marks: FlowMarks = NO_MARKS
+) -> Reason | None:
     if situation.status not in {*bot.statuses, *marks.statuses}:
         return Reason.STATUS_NOT_ALLOWED
     if situation.paused or (not marks.paused and is_paused(situation, bot=bot)):
@@ -309,7 +315,11 @@ def why_no_longer(
 def _why_no_draft(situation: Situation, *, bot: Bot) -> Reason | None:
     if situation.status != ConversationStatus.OPEN:
         return Reason.STATUS_NOT_ALLOWED
-    return Reason.PAUSED if is_paused(situation, bot=bot) else None
+    if is_paused(situation, bot=bot):
+        return Reason.PAUSED
+    # Where the bot may speak by itself, the customer gets the answer.
+    is_bots = _why_not_the_bots(situation, bot=bot) is None
+    return Reason.STATUS_NOT_ALLOWED if is_bots else None
 
 
 def is_paused(situation: Situation, *, bot: Bot) -> bool:

@@ -94,7 +94,8 @@ def hand_over(attempt: Attempt, *, look: Look) -> Ending:
     then hears no apology; the agents get the note in any case.
     """
     turn, not_ours = attempt.turn, look.why_not
-    if form_rows.are_asked(attempt.bot):
+    # What only agents asked has nothing to do with what the customer is asked.
+    if turn.kind == Turn.Kind.ANSWER and form_rows.are_asked(attempt.bot):
         form_rows.withdraw(turn.conversation_id)
     if not_ours is None or not_ours in SILENCED:
         left, spoke = look.left_by_flow, look.flow_spoke

@@ -8,7 +8,13 @@ from bridge_project.lib.errors import UpstreamUnavailable
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.payloads import Message
 from conversations import context
-from conversations.models import PipelineRun, Turn, WebhookEvent
+from conversations.models import (
+    OutgoingMessage,
+    PipelineRun,
+    Reason,
+    Turn,
+    WebhookEvent,
+)
 from conversations.outcomes import SHUTDOWN
 from dify_api.failures import SilentStream, StreamCut
 from dify_api.models import DifyApp
@@ -49,18 +55,20 @@ def answered(turn: Turn, events: list[WebhookEvent]) -> list[WebhookEvent]:
     Others may have joined after Dify was asked: the answer was lost on its way, and
     turned out to have arrived.
     """
-    if turn.kind == Turn.Kind.HELP:
-        # Of one note; what Dify was asked has the history around it.
+    if turn.kind == Turn.Kind.HELP or turn.flow_form_id is not None:
+        # Of one message, which nothing joins; an agent's note is asked with history.
         return events
     runs = PipelineRun.objects.filter(turn=turn, status=PipelineRun.Status.SUCCEEDED)
-    last = runs.order_by("pk").values_list("query", "sent_files").last()
-    if last is None:
+    last = runs.order_by("pk").last()
+    if last is None or _has_begun_anew(turn, events):
         return events
-    asked, sent_files = context.without_quotes(last[0]), last[1]
+    asked, sent_files = context.without_quotes(last.query), last.sent_files
+    # What was said before a word that begins anew is settled with it.
+    since = _resets(events, before=last.last_message_id)
+    told, events = events[:since], events[since:]
     messages = context.messages_of(events)
     if asked == _bare(context.question(messages, files=turn.files)):
-        return events
-    told = []
+        return [*told, *events]
     for event in events:
         messages = context.messages_of([event])
         part = _bare(context.words(messages, files=turn.files))
@@ -72,6 +80,24 @@ def answered(turn: Turn, events: list[WebhookEvent]) -> list[WebhookEvent]:
             told.append(event)
             asked = asked.removeprefix(part).removeprefix("\n\n")
     return told
+
+
+def _resets(events: list[WebhookEvent], *, before: int) -> int:
+    """Return how many events end with the last word before a message; 0 without one."""
+    words = (
+        index
+        for index, event in enumerate(events, start=1)
+        if event.reason == Reason.RESET and (event.chatwoot_message_id or 0) < before
+    )
+    return max(words, default=0)
+
+
+def _has_begun_anew(turn: Turn, events: list[WebhookEvent]) -> bool:
+    """Tell whether the answer was to the word alone, whatever was asked before it."""
+    if not events or events[-1].reason != Reason.RESET or turn.bot is None:
+        return False
+    posts = turn.outgoing_messages.filter(part=OutgoingMessage.Part.ANSWER)
+    return posts.filter(content=turn.bot.reset_text).exists()
 
 
 def _is_same(asked: str, question: str) -> bool:

@@ -54,7 +54,10 @@ def unanswered(
     Those since the last answer of a human or the bot. Forced, and if there are none,
     the last ones that were answered.
     """
-    answered = conversation.turns.filter(status=Turn.Status.ANSWERED)
+    # A draft answers nobody, and neither does what an agent was told.
+    answered = conversation.turns.filter(
+        status=Turn.Status.ANSWERED, kind=Turn.Kind.ANSWER
+    )
     newest = answered.aggregate(newest=Max("last_message_id"))["newest"] or 0
     after = max(newest, conversation.last_human_message_id)
     rows = list(

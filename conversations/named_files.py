@@ -30,7 +30,7 @@ def fetch(
         max_bytes=max_bytes,
         total_timeout_s=total_timeout_s,
     )
-    name = name or name_of(url)
+    name = _clean(name) or name_of(url)
     return Upload(
         name=name,
         content_type=_content_type(name, claimed=found.content_type),
@@ -55,9 +55,13 @@ def name_of(url: str) -> str:
         path = urlsplit(url).path
     except ValueError:
         return "file"
-    name = PurePosixPath(unquote(path)).name
-    printable = "".join(char for char in name if char.isprintable())
-    return printable[-MAX_NAME_CHARS:] or "file"
+    return _clean(unquote(path)) or "file"
+
+
+def _clean(name: str) -> str:
+    """Return what is a file's name in a name or path that anybody may have written."""
+    name = PurePosixPath(name).name
+    return "".join(char for char in name if char.isprintable())[-MAX_NAME_CHARS:]
 
 
 def shown(url: str) -> str:

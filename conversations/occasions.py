@@ -10,7 +10,7 @@ from conversations import (
     opening_statement,
     posting,
 )
-from conversations.answers import suggestions
+from conversations.answers import Answer, suggestions
 from conversations.attempts import Attempt, Ending, claim_post
 from conversations.decisions import hides_from_humans, replies_as
 from conversations.freshness import Look
@@ -67,10 +67,16 @@ def begin_anew(attempt: Attempt, *, look: Look) -> Ending:
 
 
 def pose(
-    attempt: Attempt, form: FlowForm, *, look: Look, run: PipelineRun | None
+    attempt: Attempt,
+    form: FlowForm,
+    *,
+    look: Look,
+    run: PipelineRun | None,
+    answer: Answer | None = None,
 ) -> Ending:
     """Ask for the form that the flow waits for; agents have to see theirs.
 
+    `answer` is what the flow said before it paused.
     Where the bot only suggests, nobody is asked: the humans have the conversation.
     """
     turn, bot, client = attempt.turn, attempt.bot, attempt.client
@@ -79,7 +85,13 @@ def pose(
         raise NoAnswer(Reason.DIFY_PAUSED)
     claim_post(attempt)
     posed = flow_forms.pose(
-        form, turn=turn, bot=bot, client=client, run=run, private=look.is_humans
+        form,
+        turn=turn,
+        bot=bot,
+        client=client,
+        run=run,
+        answer=answer,
+        private=look.is_humans,
     )
     if posed == flow_forms.Pose.CUSTOMER:
         status = Turn.Status.ANSWERED

@@ -32,6 +32,11 @@ class NoPlace(BridgeError):
 
     code = "no_place"
 
+    def __init__(self, app_id: int) -> None:
+        """`app_id` is the app in whose line the turn is to wait."""
+        super().__init__()
+        self.app_id = app_id
+
 
 class AccountRefused(BridgeError):
     """Chatwoot refuses all tokens of the account; the turn waits for another one."""

@@ -34,9 +34,7 @@ from conversations.aftermath import Result
 from conversations.answers import Answer, Typing
 from conversations.attempts import Attempt, Ending, claim_post, keep
 from conversations.call_log import CallRecorder
-from conversations.decisions import (
-    replies_as,
-)
+from conversations.decisions import kind_of, replies_as
 from conversations.leases import Watch, keeper
 from conversations.models import (
     Bot,
@@ -124,7 +122,20 @@ def _load(turn_id: int) -> tuple[Turn, list[WebhookEvent]]:
     ).get(pk=turn_id)
     if events:
         turn.last_message_id = events[-1].chatwoot_message_id or 0
+        _mend_kind(turn, events)
     return turn, events
+
+
+def _mend_kind(turn: Turn, events: list[WebhookEvent]) -> None:
+    """Keep what agents asked from being answered to the customer.
+
+    A worker of before knows no kinds: while an upgrade runs it may have begun a turn
+    for an agent's note as if the customer had written it.
+    """
+    kinds = {kind_of(event.reason) for event in events}
+    if turn.kind == Turn.Kind.ANSWER and kinds == {Turn.Kind.HELP}:
+        turn.kind = Turn.Kind.HELP
+        Turn.objects.filter(pk=turn.pk).update(kind=turn.kind)
 
 
 def show_waiting(turn: Turn, *, on: bool) -> None:
@@ -134,7 +145,7 @@ def show_waiting(turn: Turn, *, on: bool) -> None:
     typing = Typing(turn, bot=turn.bot, client=ChatwootClient(turn.bot.account))
     typing.is_shown = not on
     if on:
-        typing.show()
+        typing.show_once()
     else:
         typing.hide()
 
@@ -171,8 +182,9 @@ def _begin(
         reset=reset,
     )
     # Somebody may have been shown it while the turn waited for more messages, or by a
-    # worker that died.
-    attempt.typing.is_shown = bot.debounce_s > 0 or turn.attempts > 1
+    # worker that died; not for ever, if that is what kills them.
+    was_tried = 1 < turn.attempts <= MAX_ATTEMPTS
+    attempt.typing.is_shown = bot.debounce_s > 0 or was_tried
     try:
         return _work(attempt)
     except Interrupted as err:
@@ -206,6 +218,12 @@ def _work(attempt: Attempt) -> Ending:
     posted_as = None if is_asking else _posted_as(attempt)
     if posted_as is not None:
         return endings.answered(attempt, replied_as=posted_as)
+    is_draft = turn.kind == Turn.Kind.DRAFT and not turn.handover_reason
+    if is_draft and not attempt.messages:
+        # The bot was given the conversation, and answers what was to be drafted.
+        return Ending(Turn.Status.SKIPPED, Reason.STATUS_NOT_ALLOWED)
+    if flow_forms.is_answered_otherwise(turn):
+        return Ending(Turn.Status.SKIPPED, Reason.FORM_ANSWERED)
     if not turn.handover_reason:
         worth.check(attempt)
     elif aftermath.is_unnoticed(turn):
@@ -246,7 +264,7 @@ def _check_and_post(attempt: Attempt, *, run: PipelineRun, answer: Answer) -> En
         return Ending(Turn.Status.SKIPPED, Reason.NOTHING_TO_SAY)
     form = flow_forms.to_pose(turn, run=run, bot=bot)
     if form is not None:
-        return occasions.pose(attempt, form, look=look, run=run)
+        return occasions.pose(attempt, form, look=look, run=run, answer=answer)
     missing = _why_no_answer(run, answer=answer)
     if missing == Reason.EMPTY_ANSWER:
         if by_itself:

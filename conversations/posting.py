@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from logging import getLogger
 
 from django.db.models import Min, Q
 from django.utils import timezone
 
 from bridge_project.lib.errors import (
     ConfigurationError,
+    NotFound,
     OutcomeUnknown,
+    Unauthorized,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamRejected,
@@ -23,8 +26,12 @@ from chatwoot_api.payloads import MARK_KEY
 from conversations.models import OutgoingMessage, Turn, WebhookEvent
 from conversations.rich import Rich
 
+logger = getLogger(__name__)
+
 # Behind a proxy that gave up, Chatwoot may still be at work on the request.
 ABSENT_AFTER = timedelta(seconds=30)
+# Of a row's `rich`: Chatwoot refused its items, so that they stand in the text.
+AS_TEXT = "as_text"
 
 
 class CannotBeKnown(ConfigurationError):
@@ -101,14 +108,39 @@ def is_there(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
 def _post(
     message: OutgoingMessage, *, client: ChatwootClient, files: Sequence[Upload]
 ) -> None:
+    """Post a message; with its items as text if it is refused for them."""
+    rich = _shown_items(message)
+    try:
+        _send(message, client=client, files=files, rich=rich)
+    except UpstreamRejected as err:
+        if rich is None or isinstance(err, Unauthorized | NotFound):
+            raise
+        logger.warning("Turn %s: items go as text: %s", message.turn_id, err)
+        lines = [message.content.strip(), rich.as_lines()]
+        message.content = "\n\n".join(line for line in lines if line)
+        message.rich[AS_TEXT] = True
+        _send(message, client=client, files=files, rich=None)
+
+
+def _shown_items(message: OutgoingMessage) -> Rich | None:
+    """Return the items that Chatwoot is sent; elsewhere the text has them."""
+    rich, channel = rich_of(message), message.turn.conversation.channel
+    if rich is None or message.rich.get(AS_TEXT):
+        return None
+    is_shown = rich.is_shown(channel=channel, private=message.private)
+    return rich if is_shown else None
+
+
+def _send(
+    message: OutgoingMessage,
+    *,
+    client: ChatwootClient,
+    files: Sequence[Upload],
+    rich: Rich | None,
+) -> None:
     message.attempted_at = timezone.now()
     message.save()
     conversation = message.turn.conversation
-    rich = rich_of(message)
-    if rich is not None and not rich.is_shown(
-        channel=conversation.channel, private=message.private
-    ):
-        rich = None
     try:
         posted_id = client.create_message(
             conversation.chatwoot_conversation_id,
@@ -206,9 +238,14 @@ def _settle(message: OutgoingMessage, *, client: ChatwootClient) -> bool:
 
 
 def _first_message_id(turn: Turn) -> int:
-    """The answer is newer than the first message; others may have joined since."""
+    """The answer is newer than the first message; others may have joined since.
+
+    A click has the number of the bot's old question; far more may have been said since
+    than Chatwoot tells at once.
+    """
     first: int | None = turn.events.aggregate(first=Min("chatwoot_message_id"))["first"]
-    return turn.last_message_id if first is None else first
+    first = turn.last_message_id if first is None else first
+    return max(first, turn.despite_message_id)
 
 
 def _in_own_events(message: OutgoingMessage) -> int | None:

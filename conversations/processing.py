@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max, Q, QuerySet
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from bridge_project.lib.redact import cut
@@ -199,25 +199,8 @@ def _process(row: WebhookEvent, *, now: datetime) -> Turn | None:
         handover_reason=decision.reason if hands_over else "",
         at_least_s=_waits_for_choice_s(conversation, bot=bot),
     )
-    if is_choice(event):
-        _date_click(row, conversation=conversation)
+    turns.date_click(row, conversation=conversation)
     return turn
-
-
-def _date_click(row: WebhookEvent, *, conversation: Conversation) -> None:
-    """Let a click's turn begin after all that was written before the click.
-
-    Its number is that of the bot's question, and a human may have written since. Whom
-    the humans' answer has not reached is handed to them.
-    """
-    since = conversation.last_customer_message_id
-    if row.action == Action.HAND_OVER:
-        since = max(since, conversation.last_human_message_id)
-    if row.turn_id is None or since <= (row.chatwoot_message_id or 0):
-        return
-    Turn.objects.filter(pk=row.turn_id).update(
-        despite_message_id=Greatest("despite_message_id", since)
-    )
 
 
 def _if_possible(decision: Decision, *, conversation: Conversation) -> Decision:

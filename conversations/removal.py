@@ -19,6 +19,7 @@ from conversations.models import (
     DifyConversation,
     Draft,
     FlowForm,
+    Greeting,
     Job,
     JobItem,
     OutgoingMessage,
@@ -95,6 +96,7 @@ def remove_conversations(conversation_ids: Sequence[int]) -> int:
     memories = DifyConversation.objects.filter(conversation__in=conversation_ids)
     _delete(memories.exclude(deleted_at=None).filter(erasure=None))
     memories.update(conversation=None)
+    _delete(Greeting.objects.filter(conversation__in=conversation_ids))
     entries = AuditEntry.objects.filter(conversation__in=conversation_ids)
     entries.update(conversation=None)
     return _delete(Conversation.objects.filter(pk__in=conversation_ids))

@@ -64,7 +64,10 @@ _NO_TEXTS: Mapping[str, Any] = {
 }
 # Who answers the form has to be understood, and brought to its run.
 _WAITS_FOR_FORM = Exists(
-    FlowForm.objects.filter(turn=OuterRef("pk"), status=FlowForm.Status.WAITING)
+    FlowForm.objects.filter(
+        Q(status=FlowForm.Status.WAITING) | Q(resuming_turns__status__in=UNFINISHED),
+        turn=OuterRef("pk"),
+    )
 )
 _NOTHING_ASKED = Q(arguments={}, before={}, after={}, answer={}, message="")
 RowT = TypeVar("RowT", bound=Model)
@@ -313,6 +316,7 @@ class _Pruning:
                 contact_name="",
                 assignee_name="",
                 contact_custom_attributes={},
+                contact_additional_attributes={},
                 custom_attributes={},
                 additional_attributes={},
             ),

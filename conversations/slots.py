@@ -17,13 +17,15 @@ from conversations.models.turn import WAITING
 from conversations.outcomes import NoPlace
 from dify_api.models import DifyApp
 
+_FOR_AGENTS = (Turn.Kind.DRAFT, Turn.Kind.HELP)
+
 
 def take(run: PipelineRun, *, app: DifyApp, now: datetime) -> None:
     """Store a run as running. Raises NoPlace when the app has no place for it."""
     with transaction.atomic():
         limit = _limit(app.pk, locked=True)
         if _taken(app.pk, now=now, besides=run.turn_id) >= limit:
-            raise NoPlace
+            raise NoPlace(app.pk)
         run.save()
 
 
@@ -37,11 +39,12 @@ def check(turn: Turn, *, app: DifyApp, now: datetime) -> None:
     taken = _taken(app.pk, now=now, besides=turn.pk)
     if 2 * taken < limit:
         return
-    ahead = Q(pk__lt=turn.pk, is_asked_for=bool(turn.asked_by))
-    if turn.asked_by:
-        ahead |= Q(is_asked_for=False)
+    waits_longer = bool(turn.asked_by) or turn.kind in _FOR_AGENTS
+    ahead = Q(pk__lt=turn.pk, waits_longer=waits_longer)
+    if waits_longer:
+        ahead |= Q(waits_longer=False)
     if taken + _line(app.pk).filter(ahead).count() >= limit:
-        raise NoPlace
+        raise NoPlace(app.pk)
 
 
 def next_in_line(app_id: int, *, now: datetime) -> list[int]:
@@ -67,15 +70,15 @@ def is_full(app: DifyApp, *, now: datetime, besides_turns: int = 0) -> bool:
 
 
 def _line(app_id: int) -> QuerySet[Turn]:
-    """Return who waits for a place: customers first, then what operators asked for.
+    """Return who waits for a place: customers first, then agents and operators.
 
     Else whoever has a thousand messages answered again keeps the customers waiting.
     """
-    is_asked_for = ExpressionWrapper(~Q(asked_by=""), output_field=BooleanField())
+    others = ~Q(asked_by="") | Q(kind__in=_FOR_AGENTS)
     return (
         Turn.objects.filter(queued_for=app_id, status__in=WAITING)
-        .annotate(is_asked_for=is_asked_for)
-        .order_by("is_asked_for", "pk")
+        .annotate(waits_longer=ExpressionWrapper(others, output_field=BooleanField()))
+        .order_by("waits_longer", "pk")
     )
 
 

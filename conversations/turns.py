@@ -28,7 +28,6 @@ from conversations.models.bot import MAX_DEBOUNCE_S
 from conversations.models.event import OWED
 from conversations.models.turn import JOINABLE
 from conversations.outcomes import NEW_MESSAGE
-from dify_api.models import DifyApp
 
 # More messages than this are not joined into one answer.
 MAX_JOINED = 20
@@ -157,14 +156,18 @@ def step_aside(turn: Turn) -> bool:
 
     True if the conversation has no open turn any more. A draft is not wanted when the
     bot answers by itself. What an agent asked is asked anew afterwards, unless the
-    note about its failure is on its way.
+    answer to it, or the note about its failure, is on its way. What runs is told to
+    stop, and steps aside then.
     """
     if turn.kind == Turn.Kind.DRAFT:
         drop_drafts(turn.conversation)
         return turn.status in JOINABLE
-    if turn.kind != Turn.Kind.HELP or turn.status not in JOINABLE:
+    if turn.kind != Turn.Kind.HELP or turn.handover_reason:
         return False
-    if turn.handover_reason or turn.outgoing_messages.exists():
+    if turn.status == Turn.Status.RUNNING and turn.posting_at is None:
+        rows = Turn.objects.filter(pk=turn.pk, interrupt="")
+        rows.update(interrupt=NEW_MESSAGE)
+    if turn.status not in JOINABLE or turn.outgoing_messages.exists():
         return False
     turn.status, turn.reason = Turn.Status.SKIPPED, Reason.CUSTOMER_MESSAGE
     turn.finished_at, turn.queued_for = timezone.now(), None
@@ -264,17 +267,19 @@ def postpone(
     error: str,
     handover_reason: str = "",
     counts: bool = True,
-    queued_for: DifyApp | None = None,
-) -> bool:
-    """Put a run's turn back for another attempt; False when the lease is lost.
+    queued_for: int | None = None,
+) -> Turn | None:
+    """Put a run's turn back for another attempt; None when the lease is lost.
 
     Messages that came meanwhile join it, for one answer to all of them. A handover that
-    begins counts its attempts anew; without `counts` the last one was none.
+    begins counts its attempts anew; without `counts` the last one was none. Returns the
+    turn to be run next: another one, if a customer waits for what an agent asked.
+    `queued_for` is the number of the Dify app that has no place.
     """
     begins_handover = handover_reason != turn.handover_reason
     attempts = turn.attempts if counts else max(turn.attempts - 1, 0)
     with transaction.atomic(), suppress(Conversation.DoesNotExist):
-        mirror.lock(turn.conversation_id)
+        conversation = mirror.lock(turn.conversation_id)
         held = Turn.objects.held(turn.pk, lease=lease).update(
             status=status,
             next_attempt_at=until,
@@ -286,11 +291,13 @@ def postpone(
             lease=None,
             lease_expires_at=None,
         )
-        if held and status in JOINABLE and not handover_reason:
+        if not held:
+            return None
+        if status in JOINABLE and not handover_reason:
             waiting = WebhookEvent.objects.waiting_for_turn(turn.conversation_id)
             _attach([row for row in waiting if _may_join(row, turn)], turn=turn)
-        return bool(held)
-    return False
+        return start_waiting(conversation) or turn
+    return None
 
 
 def start_waiting(
@@ -311,24 +318,48 @@ def start_waiting(
     )
     if not waiting:
         return None
-    if Turn.objects.unfinished().filter(conversation=conversation).exists():
+    newest = waiting[-1]
+    kind = kind_of(newest.reason)
+    # Locked, since a worker's claim does not wait for the conversation's lock.
+    open_ = Turn.objects.select_for_update(no_key=True).unfinished()
+    turn = open_.filter(conversation=conversation).first()
+    if turn is not None and not (kind == Turn.Kind.ANSWER and step_aside(turn)):
         return None
     # Without a bot, because it was deleted, the turn ends by saying so.
     bot = Bot.objects.for_inbox(conversation.inbox) if conversation.inbox else None
-    newest = waiting[-1]
     hands_over = newest.action == Action.HAND_OVER
     pause_s = bot.debounce_s if bot and is_first and not hands_over else 0
     turn = Turn.objects.create(
         conversation=conversation,
         bot=bot,
-        kind=kind_of(newest.reason),
+        kind=kind,
         last_message_id=0,
         handover_reason=newest.reason if hands_over else "",
         next_attempt_at=timezone.now() + timedelta(seconds=pause_s),
         **form_rows.turn_values(newest),
     )
     _attach(waiting, turn=turn)
+    for event in waiting:
+        date_click(event, conversation=conversation)
     return turn
+
+
+def date_click(event: WebhookEvent, *, conversation: Conversation) -> None:
+    """Let a click's turn begin after all that was written before the click.
+
+    Its number is that of the bot's question, and a human may have written since. Whom
+    the humans' answer has not reached is handed to them.
+    """
+    since = conversation.last_customer_message_id
+    if event.action == Action.HAND_OVER:
+        since = max(since, conversation.last_human_message_id)
+    is_click = event.name == "message_updated"
+    is_newer = since > (event.chatwoot_message_id or 0)
+    if event.turn_id is None or not is_click or not is_newer:
+        return
+    Turn.objects.filter(pk=event.turn_id).update(
+        despite_message_id=Greatest("despite_message_id", since)
+    )
 
 
 def pause_s(turn: Turn | None) -> float:

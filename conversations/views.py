@@ -7,6 +7,7 @@ import logging
 import time
 from threading import BoundedSemaphore
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, DataError
 from django.http import HttpRequest, JsonResponse
@@ -21,9 +22,8 @@ from conversations.suggesting import NotSuggested
 
 logger = logging.getLogger(__name__)
 
-# Each holds a thread while Dify thinks; webhooks need the others.
-SUGGESTIONS_AT_ONCE = 16
-_places = BoundedSemaphore(SUGGESTIONS_AT_ONCE)
+# Each holds a thread while Dify thinks; webhooks need those that callbacks leave.
+_places = BoundedSemaphore(settings.SUGGESTIONS_AT_ONCE)
 
 
 @csrf_exempt

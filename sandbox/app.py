@@ -28,6 +28,7 @@ from sandbox.dify.errors import html_not_found
 from sandbox.dify.server import Router as DifyRouter
 from sandbox.middleware import WireMiddleware
 from sandbox.openai import audio as openai_audio
+from sandbox.openai import chat as openai_chat
 from sandbox.settings import Settings
 from sandbox.world import World
 
@@ -65,6 +66,7 @@ def _starlette(world: World) -> Starlette:
         *_dify_routes(world),
         *tool_files.routes(),
         *openai_audio.routes(),
+        *openai_chat.routes(),
     ]
     return Starlette(
         routes=routes,

@@ -98,3 +98,10 @@ def test_coordinates_are_numbers_or_not_there() -> None:
     assert (read.latitude, read.longitude, read.meta) == (53.5, None, {})
     odd = from_chatwoot(coordinates_lat="Infinity", coordinates_long=True)
     assert (odd.latitude, odd.longitude) == (None, None)
+
+
+@pytest.mark.parametrize("file_type", ["image", "file", "audio", "fallback"])
+def test_an_address_that_is_none_is_no_obstacle(file_type: str) -> None:
+    line = line_of(from_chatwoot(file_type=file_type, data_url="http://[x/a.png"))
+
+    assert line.startswith("[The customer s")

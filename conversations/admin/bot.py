@@ -175,8 +175,10 @@ def add_numbers(bots: Iterable[Bot]) -> None:
     """Note at each bot how its last day went."""
     answered = Q(status=Turn.Status.ANSWERED)
     rows = (
+        # Drafts, greetings and agents' requests are no answers to customers.
         Turn.objects.filter(
             bot__in=[bot.pk for bot in bots],
+            kind=Turn.Kind.ANSWER,
             finished_at__gte=timezone.now() - LATELY,
         )
         .values_list("bot")

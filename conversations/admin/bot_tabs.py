@@ -124,10 +124,10 @@ TABS: tuple[Tab, ...] = (
             "it does not answer get humans. How long Dify may take and how many runs "
             "there may be at once is set at the Dify app."
         ),
-        "test_only",
-        "test_rules",
         "allow_rules",
         "ignore_rules",
+        "test_only",
+        "test_rules",
         "max_answers_per_hour",
         "max_tokens_per_day",
         "max_cost_per_day",

@@ -301,6 +301,10 @@ _OF_KIND: Mapping[tuple[str, str], Promise] = {
     (Turn.Kind.DRAFT, Turn.Status.FAILED): _(
         "There is no draft, since Chatwoot did not take it. No customer waits for it."
     ),
+    (Turn.Kind.GREETING, Turn.Status.ANSWERED): _("The customer was greeted."),
+    (Turn.Kind.GREETING, Turn.Status.SKIPPED): _(
+        "The customer was not greeted; the reason tells why. No answer is owed here."
+    ),
     (Turn.Kind.HELP, Turn.Status.ANSWERED): _(
         "The agent who asked has the answer, in a private note."
     ),
@@ -319,10 +323,15 @@ _OF_KIND: Mapping[tuple[str, str], Promise] = {
 }
 
 
+# Ended well, but the customer has no answer of these.
+_NO_ANSWER_YET = (Reason.SUGGESTED, Reason.ASKED_FOR_FORM)
+
+
 def of_kind(turn: Turn) -> Promise | None:
     """Say how a turn stands that owes the customer nothing; None for all others."""
-    if turn.kind == Turn.Kind.ANSWER and turn.reason == Reason.SUGGESTED:
-        return REASONS[Reason.SUGGESTED]
+    is_done = (turn.kind, turn.status) == (Turn.Kind.ANSWER, Turn.Status.ANSWERED)
+    if is_done and turn.reason in _NO_ANSWER_YET:
+        return REASONS[turn.reason]
     return _OF_KIND.get((turn.kind, turn.status))
 
 

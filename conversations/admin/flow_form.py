@@ -25,6 +25,29 @@ from conversations.admin.base import (
 )
 from conversations.admin.form_words import FormView
 from conversations.models import FlowForm
+from conversations.models.bot_settings import FormsGoTo
+
+
+class AskedFilter(admin.SimpleListFilter):
+    """Forms for customers, or for agents."""
+
+    title = _("who is asked")
+    parameter_name = "goes_to__exact"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[FlowForm]
+    ) -> list[tuple[str, str]]:
+        """Name those who can be asked."""
+        return [
+            (FormsGoTo.CUSTOMER.value, str(FormsGoTo.CUSTOMER.label)),
+            (FormsGoTo.AGENT.value, str(FormsGoTo.AGENT.label)),
+        ]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[FlowForm]
+    ) -> QuerySet[FlowForm]:
+        """Keep the forms that they were asked for."""
+        return queryset.filter(goes_to=self.value()) if self.value() else queryset
 
 
 @admin.register(FlowForm)
@@ -36,12 +59,12 @@ class FlowFormAdmin(ReadOnlyAdmin[FlowForm]):
         "state",
         "title",
         "beginning",
-        "goes_to",
+        "asked_of",
         "answer_in_short",
         "conversation_number",
         "of_turn",
     )
-    list_filter = ("status", "goes_to", "bot", "created_at")
+    list_filter = ("status", AskedFilter, "bot", "created_at")
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("id",)
@@ -49,7 +72,7 @@ class FlowFormAdmin(ReadOnlyAdmin[FlowForm]):
     fields = (
         "state",
         "title",
-        "goes_to",
+        "asked_of",
         "question",
         "choices",
         "answer_in_words",
@@ -73,13 +96,17 @@ class FlowFormAdmin(ReadOnlyAdmin[FlowForm]):
     def state(self, form: FlowForm) -> SafeString:
         return FormView(form).state
 
+    @admin.display(description=_("who is asked"))
+    def asked_of(self, form: FlowForm) -> str:
+        return form.get_goes_to_display()
+
     @admin.display(description=_("question"))
     def beginning(self, form: FlowForm) -> str:
-        return shortened(form.content, max_chars=60) or NOTHING
+        return shortened(FormView(form).question, max_chars=60) or NOTHING
 
     @admin.display(description=_("question"))
     def question(self, form: FlowForm) -> SafeString:
-        return text_block(form.content)
+        return text_block(FormView(form).question)
 
     @admin.display(description=_("choices"))
     def choices(self, form: FlowForm) -> str:

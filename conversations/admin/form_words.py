@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from django.utils.translation import gettext
 
 from bridge_project.lib.admin_base import admin_url, badge
+from conversations.flow_forms.wording import content_of
 from conversations.models import FlowForm
 from conversations.models.bot_settings import FormsGoTo
 
@@ -26,6 +27,8 @@ class FormView:
         self.url = admin_url(form)
         self.state = badge(form.get_status_display(), tone=_TONES[form.status])
         self.choices = ", ".join(str(row.get("title", "")) for row in form.actions)
+        # Dify's placeholders of its fields say nothing to people.
+        self.question = content_of(form)
         self.answer = _answer(form)
 
     @property

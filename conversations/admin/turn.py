@@ -159,8 +159,7 @@ def why(turn: Turn) -> list[str]:
     if turn.status == Turn.Status.COLLECTING:
         sentences = [_what_it_waits_for(turn)]
     reason = turn.reason or turn.handover_reason
-    is_told = turn.status != Turn.Status.ANSWERED or reason == Reason.ASKED_FOR_FORM
-    if reason and is_told:
+    if reason and turn.status != Turn.Status.ANSWERED:
         sentences.append(str(REASONS.get(reason, reason)))
     return sentences
 

@@ -146,6 +146,9 @@ def _post(
 def _without_file(content: str, *, bot: Bot) -> str:
     with _in_language_of(bot):
         line = f"({_('a file could not be attached')})"
+    # An attempt before this one may have said so.
+    if content.endswith(line):
+        return content
     return "\n\n".join(filter(None, [content, line]))
 
 

@@ -18,6 +18,7 @@ from conversations import named_files
 from conversations.answers import places
 from conversations.answers.answer import Answer, AnswerFile
 from conversations.answers.places import Place
+from conversations.answers.room import room
 from conversations.answers.shaping import with_address
 from dify_api.models import DifyApp
 
@@ -87,7 +88,10 @@ def fetched(answer: Answer, *, source: Source) -> Answer:
     got: dict[str, AnswerFile | _Missing] = {}
     for number, file in enumerate(answer.files):
         got[places.key_of(file.url)] = (
-            _Missing(why="there are more files than Chatwoot takes", address=file.url)
+            _Missing(
+                why="there are more files than Chatwoot takes",
+                address=file.url if _is_public(file.url) else "",
+            )
             if number >= MAX_FILES
             else fetch(file, source=source)
         )
@@ -113,17 +117,16 @@ def fetch(file: AnswerFile, *, source: Source) -> AnswerFile | _Missing:
         if left_s <= 0:
             break
         try:
-            upload = named_files.fetch(
-                mask_ours(url),
-                account=source.account,
-                app=source.app,
-                max_bytes=source.bytes_left,
-                total_timeout_s=left_s,
-                name=file.name,
-            )
+            upload = _fetched(url, name=file.name, source=source)
         except UpstreamError as err:
             missing = _Missing(why=_why(err), address=_open_address(url, err))
             continue
+        if upload is None:
+            missing = _Missing(
+                why="too many files are being sent already",
+                address=url if _is_public(url) else "",
+            )
+            break
         if not _takes(upload, channel=source.channel):
             return _Missing(
                 why=f"the website chat takes no {upload.content_type}",
@@ -132,6 +135,24 @@ def fetch(file: AnswerFile, *, source: Source) -> AnswerFile | _Missing:
         source.bytes_left -= len(upload.content)
         return replace(file, upload=upload)
     return missing
+
+
+def _fetched(url: str, *, name: str, source: Source) -> Upload | None:
+    """Return what is there; None while the process has no room for more."""
+    with room.place(wait_s=source.ends_at - monotonic()) as is_free:
+        left_s = source.ends_at - monotonic()
+        if not is_free or left_s <= 0 or room.left_bytes <= 0:
+            return None
+        upload = named_files.fetch(
+            mask_ours(url),
+            account=source.account,
+            app=source.app,
+            max_bytes=min(source.bytes_left, room.left_bytes),
+            total_timeout_s=left_s,
+            name=name,
+        )
+        room.hold(upload)
+    return upload
 
 
 def _addresses(url: str, *, app: DifyApp | None) -> list[str]:
@@ -160,7 +181,10 @@ def _open_address(url: str, err: UpstreamError) -> str:
 
 
 def _is_public(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
     try:
         return ipaddress.ip_address(host).is_global
     except ValueError:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from bridge_project.lib.redact import mask_ours_within
 from bridge_project.lib.types import JsonObject, JsonValue
 from conversations import rich
 from conversations.answers import places
@@ -48,8 +49,9 @@ def _understood(answer: str) -> tuple[str, Rich | None, tuple[str, ...]]:
     found = _json_answer(answer)
     if found is None:
         return answer, None, ()
-    text = as_text(found.get("text")) or ""
+    text = ""
     try:
+        text = as_text(found.get("text")) or ""
         choices = _choices_of(found)
     except (BadItems, Misread) as err:
         note = f"The JSON answer's items were left out. {err.message}"
@@ -67,7 +69,8 @@ def _json_answer(answer: str) -> JsonObject | None:
     if not (bare.startswith("{") and bare.endswith("}")):
         return None
     try:
-        found = json.loads(bare)
+        # What was masked in the text may have been spelt with JSON's escapes.
+        found = mask_ours_within(json.loads(bare))
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict):

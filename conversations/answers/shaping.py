@@ -27,6 +27,10 @@ _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _PARSER.disable(["html_block", "html_inline"])
 # Finds the blocks; what stands in them is left for later.
 _OUTLINER = MarkdownIt("commonmark").enable("table").disable(["html_block", "inline"])
+_WITHOUT_TABLES = MarkdownIt("commonmark").disable(["html_block", "inline"])
+# Each row of a table gets as many cells as its first one has, so that a text of 2,000
+# characters can keep us for seconds; nobody could read such a table in a chat.
+MAX_CELLS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,8 @@ def blocks(text: str, *, shows: Shows) -> list[Block]:
     text = _NEWLINE.sub("\n", text)
     if shows is Shows.SIMPLE_MARKDOWN:
         text = replaced(text, lambda place: with_address(place.label, place.url))
-    root = SyntaxTreeNode(_OUTLINER.parse(text))
+    outliner = _OUTLINER if _cells(text) <= MAX_CELLS else _WITHOUT_TABLES
+    root = SyntaxTreeNode(outliner.parse(text))
     nodes = [node for node in root.children if node.map]
     if shows is Shows.PLAIN:
         looks_closely = len(text) <= MAX_LOOKED_AT_CHARS
@@ -55,6 +60,14 @@ def blocks(text: str, *, shows: Shows) -> list[Block]:
         # Of nothing but marks, such as an empty block of code.
         return plain or [Block(text=text)]
     return list(_as_written(text, nodes, simple=shows is Shows.SIMPLE_MARKDOWN))
+
+
+def _cells(text: str) -> int:
+    """Return how many cells its tables have at most."""
+    if "|" not in text:
+        return 0
+    widths = [line.count("|") + 1 for line in text.split("\n")]
+    return max(widths) * len(widths)
 
 
 def with_address(label: str, url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
 from conversations.answers.shaping import Block
@@ -91,9 +92,6 @@ def _cut(text: str, *, max_size: int, size_of: SizeOf) -> Iterator[str]:
             yield left
             return
         end = _fitting(text, start=start, max_size=max_size, size_of=size_of)
-        # The spans are in order; those behind us matter no more.
-        while kept_whole and kept_whole[0][1] <= start:
-            kept_whole.pop(0)
         cut = _where(text, start=start, end=end, kept_whole=kept_whole)
         yield text[start:cut]
         start = cut
@@ -126,24 +124,28 @@ def _where(
         found = [
             place.end()
             for place in pattern.finditer(text, earliest, end)
-            if place.start() > start and not _is_inside(place.start(), kept_whole)
+            if place.start() > start and _span_around(place.start(), kept_whole) is None
         ]
         if found:
             return found[-1]
-    whole = next((span for span in kept_whole if span[0] < end < span[1]), None)
+    whole = _span_around(end, kept_whole)
     # In front of a link, if it then fits.
     if whole is not None and whole[0] > start:
         return whole[0]
     return end
 
 
-def _is_inside(place: int, spans: Sequence[tuple[int, int]]) -> bool:
-    for first, last in spans:
-        if first > place:
-            return False
-        if first < place < last:
-            return True
-    return False
+def _span_around(
+    place: int, spans: Sequence[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """Return the span that a place is inside of; they are in order, apart from others.
+
+    A long text has tens of thousands of them, and as many places to cut.
+    """
+    index = bisect_left(spans, (place,)) - 1
+    if index < 0 or not spans[index][0] < place < spans[index][1]:
+        return None
+    return spans[index]
 
 
 def _packed(pieces: Sequence[str], *, most: int, size_of: SizeOf) -> list[str]:

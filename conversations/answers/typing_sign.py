@@ -35,6 +35,10 @@ class Typing:
         self._shown_at = 0.0
         self.is_shown = False
 
+    def show_once(self) -> None:
+        """Show it to the customer; another one, in another process, will hide it."""
+        self._set(on=True)
+
     def show(self) -> None:
         """Show it to the customer, and go on showing it until it is hidden."""
         self._set(on=True)

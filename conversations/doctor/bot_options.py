@@ -129,6 +129,18 @@ def _names(text: str) -> list[str]:
 def _hours(bot: Bot, about: About) -> Iterator[Line]:
     if bot.outside_hours == OutsideHours.ANSWER:
         return
+    if not bot.account.admin_token:
+        yield _warning(
+            "business_hours",
+            _("Business hours need an administrator's token, and there is none."),
+            meaning=_(
+                "Only with it the bridge can read them; until then the bot answers at "
+                "any time."
+            ),
+            remedy=_("Enter an administrator's token at the account."),
+            about=about,
+        )
+        return
     inboxes = bot.inboxes.all() or Inbox.objects.filter(account=bot.account)
     without = [str(inbox) for inbox in inboxes if not inbox.working_hours_enabled]
     if not without:
@@ -150,6 +162,17 @@ def _hours(bot: Bot, about: About) -> Iterator[Line]:
 def _greeting(bot: Bot, *, seen: Seen, about: About) -> Iterator[Line]:
     if bot.greets == Greets.NEVER:
         return
+    if bot.greets == Greets.WIDGET and not bot.account.admin_token:
+        yield _warning(
+            "greeting_token",
+            _("A greeting in the widget needs an administrator's token."),
+            meaning=_("Nobody who opens the widget is greeted."),
+            remedy=_(
+                "Enter an administrator's token at the account, or greet “when a "
+                "conversation starts”."
+            ),
+            about=about,
+        )
     rows: list[InboxRow] = seen.inboxes if isinstance(seen.inboxes, list) else []
     wanted = {inbox.chatwoot_inbox_id for inbox in bot.inboxes.all()}
     both = [row.name for row in rows if row.greets and (row.id in wanted or not wanted)]

@@ -77,6 +77,7 @@ CHECKS: Mapping[str, Check] = {
     "support_mode_statuses": Check("bots", _("Statuses for the customer's choice")),
     "business_hours": Check("bots", _("Business hours")),
     "greeting": Check("bots", _("Greeting")),
+    "greeting_token": Check("bots", _("Greeting in the widget")),
     "opening": Check("bots", _("Opening statement of the app")),
     "old_inputs": Check("bots", _("Inputs that change")),
     "variables": Check("bots", _("Conversation variables")),

@@ -10,7 +10,11 @@ from __future__ import annotations
 from conversations.flow_forms.deciding import about
 from conversations.flow_forms.expiring import attend, due
 from conversations.flow_forms.posing import Pose, is_begun, pose, to_pose, unclear
-from conversations.flow_forms.resuming import is_answered, resume
+from conversations.flow_forms.resuming import (
+    is_answered,
+    is_answered_otherwise,
+    resume,
+)
 
 __all__ = [
     "Pose",
@@ -18,6 +22,7 @@ __all__ = [
     "attend",
     "due",
     "is_answered",
+    "is_answered_otherwise",
     "is_begun",
     "pose",
     "resume",

@@ -17,6 +17,7 @@ from bridge_project.lib.errors import BridgeError
 from chatwoot_api.client import ChatwootClient
 from conversations import form_rows, freshness, mirror, posting
 from conversations.call_log import CallRecorder
+from conversations.decisions import replies_as
 from conversations.flow_forms import wording
 from conversations.models import (
     Conversation,
@@ -24,6 +25,7 @@ from conversations.models import (
     OutgoingMessage,
     PipelineRun,
     Reason,
+    ReplyAs,
     Turn,
 )
 from conversations.models.bot_settings import FormsGoTo
@@ -120,7 +122,9 @@ def _remind(form: FlowForm) -> None:
         look = freshness.look(turn, bot=bot, client=client)
         # Agents may have whatever they like; notes are always theirs to read.
         is_over = look.why_not == Reason.CONVERSATION_GONE
-        if is_over or (look.why_not is not None and not is_agents):
+        speaks = replies_as(bot, look.situation, kind=turn.kind) == ReplyAs.MESSAGE
+        is_customers = look.why_not is None and speaks
+        if is_over or not (is_agents or is_customers):
             return
         posting.post_once(
             turn,

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from chatwoot_api.client import ChatwootClient
 from conversations import answers, form_rows, posting
+from conversations.answers import Answer
 from conversations.flow_forms import wording
 from conversations.models import Bot, FlowForm, OutgoingMessage, PipelineRun, Turn
 from conversations.models.bot_settings import FormsGoTo
@@ -49,17 +50,19 @@ def pose(
     bot: Bot,
     client: ChatwootClient,
     run: PipelineRun | None,
+    answer: Answer | None = None,
     private: bool = False,
 ) -> Pose:
     """Post what the flow said before it paused, and then the question; each once.
 
-    `run` is None where the form is asked once more. `private`: a human speaks with the
-    customer by now, so what the flow said is for the agents. Raises as posting does.
+    `run` is None where the form is asked once more; `answer` is what it said.
+    `private`: a human speaks with the customer by now, so what the flow said is for
+    the agents. Raises as posting does.
     """
     if run is not None and run.answer.strip():
         answers.deliver(
             turn,
-            answers.read(run, bot=bot),
+            answer or answers.prepare(run, turn=turn, bot=bot),
             private=private,
             client=client,
             bot=bot,

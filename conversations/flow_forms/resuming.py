@@ -26,8 +26,28 @@ from dify_api.stream import OnProgress, ShouldStop
 
 def is_answered(turn: Turn) -> bool:
     """Tell whether a turn brings an answer to a form, and is no question by itself."""
+    return _has_answer(turn) and _is_by(turn)
+
+
+def is_answered_otherwise(turn: Turn) -> bool:
+    """Tell whether a turn is about a form that got its answer by another message.
+
+    What the turn brought was none; the answer came before it could say so, and has a
+    turn of its own.
+    """
+    return _has_answer(turn) and not _is_by(turn)
+
+
+def _has_answer(turn: Turn) -> bool:
     form = turn.flow_form
     return form is not None and form.status == FlowForm.Status.ANSWERED
+
+
+def _is_by(turn: Turn) -> bool:
+    form = turn.flow_form
+    event = form.answer.get("event") if form else None
+    # Forgotten with the texts: then it was this one's.
+    return event is None or turn.events.filter(pk=event).exists()
 
 
 def resume(

@@ -11,14 +11,16 @@ from typing import IO, Self
 from urllib.parse import urljoin, urlsplit
 
 from bridge_project.lib import outside
-from bridge_project.lib.errors import UpstreamError
+from bridge_project.lib.errors import UpstreamError, UpstreamUnavailable
 from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import Attachment
 from conversations.leases import Watch
 
 TOTAL_TIMEOUT_S = 60.0
+# For a place among those that are fetched at once.
+WAIT_S = 60.0
 # Of a worker: each holds a file, and /tmp of a container may be memory.
-_AT_ONCE = 4
+_AT_ONCE = 8
 _MAX_IN_MEMORY = 256 * 1024
 _PLACE = "/rails/active_storage/"
 _free = BoundedSemaphore(_AT_ONCE)
@@ -61,8 +63,8 @@ class Download:
         if self._error is not None:
             raise self._error
         if self._file is None:
-            self._wait()
             try:
+                self._wait()
                 self._file = self._fetched()
             except UpstreamError as err:
                 # Whoever asks next gets no other answer.
@@ -72,9 +74,17 @@ class Download:
         return self._file
 
     def _wait(self) -> None:
-        """Wait for one of the few places; raises Interrupted when no longer wanted."""
-        while not _free.acquire(timeout=1.0):
+        """Wait for one of the few places; raises Interrupted when no longer wanted.
+
+        Not for ever: raises UpstreamUnavailable when none gets free.
+        """
+        ends_at = monotonic() + WAIT_S
+        while not _free.acquire(timeout=min(WAIT_S, 1.0)):
             self._watch.check()
+            if monotonic() >= ends_at:
+                raise UpstreamUnavailable(
+                    "Too many files are being fetched already.", service="outside"
+                )
         self._stack.callback(_free.release)
         self._watch.check()
 
@@ -101,16 +111,20 @@ class Download:
                 raise (err if passes else second) from second
 
     def _try(self, url: str, *, own_place: str, ends_at: float) -> IO[bytes]:
-        file = self._stack.enter_context(
-            SpooledTemporaryFile(max_size=_MAX_IN_MEMORY)  # noqa: SIM115
-        )
-        self.content_type = outside.fetch_into(
-            file,
-            url=url,
-            own_places=[own_place],
-            max_bytes=self._max_bytes,
-            total_timeout_s=max(ends_at - monotonic(), 1.0),
-        )
+        file = SpooledTemporaryFile(max_size=_MAX_IN_MEMORY)  # noqa: SIM115
+        try:
+            self.content_type = outside.fetch_into(
+                file,
+                url=url,
+                own_places=[own_place],
+                max_bytes=self._max_bytes,
+                total_timeout_s=max(ends_at - monotonic(), 1.0),
+            )
+        except BaseException:
+            # What came of it takes room that the next try may need.
+            file.close()
+            raise
+        self._stack.callback(file.close)
         return file
 
 

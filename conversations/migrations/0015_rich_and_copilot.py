@@ -553,7 +553,7 @@ class Migration(migrations.Migration):
             name="reset_words",
             field=models.TextField(
                 blank=True,
-                db_default="/reset\nstart over\nначать заново",
+                db_default="",
                 default="/reset\nstart over\nначать заново",
                 help_text="One per line. A message of just these words makes the bot forget what was said. Case does not matter.",
                 verbose_name="words that begin anew",

@@ -262,7 +262,8 @@ class OccasionSettings(models.Model):
         _("words that begin anew"),
         blank=True,
         default=RESET_WORDS,
-        db_default=RESET_WORDS,
+        # A bot of before has no text to answer them with, and would just be silent.
+        db_default="",
         help_text=_(
             "One per line. A message of just these words makes the bot forget what was "
             "said. Case does not matter."

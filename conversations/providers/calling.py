@@ -43,7 +43,7 @@ class TookTooLong(BridgeError):
 
 
 class WrongReply(BridgeError):
-    """The provider returned what is no text."""
+    """The provider returned no text, or ended as no function should."""
 
     code = "provider_wrong_reply"
 
@@ -135,9 +135,12 @@ def call(
         if monotonic() >= deadline:
             _leave(made, name=name)
             raise TookTooLong(f"It did not answer within {timeout_s:.0f} s.")
-    if made.error is not None:
-        raise made.error
-    return made
+    if made.error is None:
+        return made
+    if not isinstance(made.error, Exception):
+        # `sys.exit()` is meant for a process of its own, not for this one.
+        raise WrongReply(f"It ended with {_kind(made.error)}.") from made.error
+    raise made.error
 
 
 def _leave(made: Call, *, name: str) -> None:

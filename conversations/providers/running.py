@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import requests
 from django.conf import settings
@@ -29,6 +30,7 @@ from conversations.providers import calling, history, openai, registry
 from conversations.providers.contract import Reply, ReplyContext, context_values
 from conversations.providers.registry import NotAProvider
 from dify_api.payloads import Outcome
+from dify_api.reading import price
 from dify_api.thinking import split_thinking
 
 logger = logging.getLogger(__name__)
@@ -192,11 +194,10 @@ class _Asking:
         run, report = self._run, self._context.report
         parts = [storable(str(part)) for part in (report.thinking, thought) if part]
         run.thinking = mask_ours("\n".join(parts))
-        run.notes += [cut(mask_ours(str(note))) for note in report.notes]
-        if report.total_tokens is not None:
-            run.total_tokens = max(0, int(report.total_tokens))
-        run.total_price = report.total_price
-        run.currency = report.currency[:10]
+        run.notes += [cut(mask_ours(str(note))) for note in report.notes or ()]
+        run.total_tokens = _tokens(report.total_tokens)
+        run.total_price = _price(report.total_price)
+        run.currency = storable(str(report.currency or ""))[:10]
 
     def _end_badly(self, err: Exception) -> None:
         """Store why there is no answer, and raise what the turn makes of it."""
@@ -231,6 +232,17 @@ class _Asking:
         # Its author needs to know where.
         logger.error("Reply provider %s failed", name, exc_info=err)
         return NoAnswer(Reason.PROVIDER_FAILED, error=text)
+
+
+def _tokens(count: object) -> int | None:
+    """Return what can be counted; a provider may tell anything."""
+    if not isinstance(count, int | float | Decimal) or not 0 <= count < 2**63:
+        return None
+    return int(count)
+
+
+def _price(amount: object) -> Decimal | None:
+    return None if amount is None else price({"": str(amount)}, "")
 
 
 def _may_pass(err: Exception) -> bool:

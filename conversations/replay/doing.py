@@ -153,7 +153,7 @@ def _answer(
 
 def _is_joinable(turn: Turn) -> bool:
     """Tell whether messages may join an open turn, as `turns.add_message` does."""
-    if turn.kind == Turn.Kind.GREETING:
+    if turn.kind == Turn.Kind.GREETING or turn.flow_form_id is not None:
         return False
     if turn.kind == Turn.Kind.HELP and turn.outgoing_messages.exists():
         return False

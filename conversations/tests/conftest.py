@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from redis import Redis
 from responses import matchers
 
 from bridge_project.lib.types import JsonObject
+from conversations.answers.typing_sign import refresher
 from conversations.jobs import engine
 from conversations.leases import keeper
 from conversations.models import Bot, Conversation, Turn
@@ -42,6 +43,14 @@ def _nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A keeper's thread has a connection of its own, without a test's own rows."""
     for one in (keeper, engine.keeper):
         monkeypatch.setattr(one, "_every_s", 3600.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_sign_outlives_its_test() -> Iterator[None]:
+    """Shown again during another test, it would be a stray call there."""
+    yield
+    with refresher._lock:
+        refresher._signs.clear()
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import requests
 
@@ -109,3 +110,14 @@ async def asynchronous(message: str) -> str:
 
 def without_argument() -> str:
     return ""
+
+
+def ends_the_process(message: str) -> str:
+    raise SystemExit(3)
+
+
+def tells_nonsense(context: ReplyContext) -> str:
+    report = cast(Any, context.report)
+    report.total_tokens, report.total_price = "many", float("nan")
+    report.currency = report.notes = None
+    return "Hello"

@@ -282,8 +282,10 @@ def test_the_list_tells_how_the_last_day_went(
 ) -> None:
     sample = payload("message_created_incoming_text_bot_owned")
     bot = make_bot()
-    turns = make_turns_with_everything(bot, sample, count=3)
+    turns = make_turns_with_everything(bot, sample, count=4)
     Turn.objects.filter(pk=turns[0].pk).update(status="failed")
+    # Only what is owed to customers counts.
+    Turn.objects.filter(pk=turns[3].pk).update(kind="greeting")
     Turn.objects.filter(pk=turns[1].pk).update(
         finished_at=timezone.now() - timedelta(hours=25)
     )

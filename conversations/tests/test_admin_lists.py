@@ -37,7 +37,10 @@ from conversations.models import (
     Bot,
     Callback,
     Conversation,
+    Draft,
+    FlowForm,
     Job,
+    OpenAIServer,
     OutgoingMessage,
     PipelineRun,
     Retention,
@@ -64,6 +67,8 @@ REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 BIG = (
     WebhookEvent,
     Turn,
+    Draft,
+    FlowForm,
     PipelineRun,
     OutgoingMessage,
     UpstreamCall,
@@ -89,6 +94,7 @@ def make_rows(sample: JsonObject, *, count: int) -> None:
             Inbox.objects.create(account=account, chatwoot_inbox_id=1, name="Website")
         )
         Retention.objects.create(account=account)
+        OpenAIServer.objects.create(name=f"server-{number}", base_url="http://ai/v1")
         User.objects.create_user(f"user-{number}")
         Group.objects.create(name=f"group-{number}")
         LogEntry.objects.log_create(

@@ -36,12 +36,15 @@ from conversations.models import (
     CallbackToken,
     Conversation,
     DifyConversation,
+    Draft,
     Erasure,
     Figure,
+    FlowForm,
     Greeting,
     Heartbeat,
     Job,
     JobItem,
+    OpenAIServer,
     OutgoingMessage,
     PipelineRun,
     Retention,
@@ -64,6 +67,8 @@ pytestmark = pytest.mark.django_db
 HISTORY: tuple[type[models.Model], ...] = (
     WebhookEvent,
     Turn,
+    Draft,
+    FlowForm,
     PipelineRun,
     OutgoingMessage,
     UpstreamCall,
@@ -86,6 +91,7 @@ EDITABLE: tuple[type[models.Model], ...] = (
     Bot,
     ChatwootAccount,
     DifyApp,
+    OpenAIServer,
     Retention,
     User,
 )
@@ -117,6 +123,7 @@ def _rows(payload: Callable[[str], JsonObject]) -> None:
     make_reports(bot, count=2)
     make_mirrors(bot.account, count=2)
     Retention.objects.create(account=bot.account)
+    OpenAIServer.objects.create(name="Played", base_url="http://ai.test/v1")
     channel = AlertChannel.objects.create(
         name="On call", kind="email", email="a@b.test"
     )

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.timezone import localtime
 
-from bridge_project.lib.admin_base import admin_url, badge
+from bridge_project.lib.admin_base import admin_url, badge, list_url
 from bridge_project.lib.types import JsonObject
 from conversations.admin.base import (
     ACTION_TONES,
@@ -34,6 +34,7 @@ from conversations.models import (
     Action,
     Callback,
     ConversationStatus,
+    FlowForm,
     OutgoingMessage,
     PipelineRun,
     Reason,
@@ -181,6 +182,50 @@ def test_a_turn_explains_state_and_reason() -> None:
         str(REASONS[Reason.HUMAN_HAS_TAKEN_OVER]),
     ]
     assert why_turn(answered) == ["The customer has an answer."]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "sentence"),
+    [
+        ("answer", Reason.ASKED_FOR_FORM, str(REASONS[Reason.ASKED_FOR_FORM])),
+        ("answer", Reason.SUGGESTED, str(REASONS[Reason.SUGGESTED])),
+        ("greeting", Reason.GREETING, "The customer was greeted."),
+    ],
+)
+def test_a_turn_that_ended_without_an_answer_claims_none(
+    kind: str, reason: Reason, sentence: str
+) -> None:
+    turn = Turn(kind=kind, status=Turn.Status.ANSWERED, reason=reason)
+
+    assert why_turn(turn) == [sentence]
+
+
+@pytest.mark.django_db
+def test_a_form_is_shown_without_its_placeholders(
+    admin_client: Client, sample: JsonObject
+) -> None:
+    (turn,) = make_turns_with_everything(make_bot(), sample, count=1)
+    form = turn.flow_forms.get()
+    form.content = "Refund 20 EUR?\n\n{{#$output.note#}}"
+    form.save()
+
+    for url in (admin_url(form), admin_url(turn), list_url(FlowForm)):
+        text = admin_client.get(url).content.decode()
+        assert "Refund 20 EUR?" in text
+        assert "$output" not in text
+
+
+@pytest.mark.django_db
+def test_what_an_agent_asked_is_not_called_a_customers_message(
+    admin_client: Client,
+) -> None:
+    bot = make_bot()
+    turn = make_turn(make_conversation(bot), bot, kind=Turn.Kind.HELP)
+
+    text = admin_client.get(admin_url(turn)).content.decode()
+
+    assert "What the agent asked" in text
+    assert "Customer&#x27;s messages" not in text
 
 
 @pytest.mark.django_db

@@ -14,7 +14,10 @@ import requests
 from django.test import Client
 
 from bridge_project.lib.types import JsonObject
+from chatwoot_api.message_calls import Upload
 from conversations import pipeline
+from conversations.answers import media
+from conversations.answers.room import Room
 from conversations.models import Bot, Conversation, OutgoingMessage, PipelineRun, Turn
 from conversations.tests.conftest import (
     CONVERSATION_URL,
@@ -24,6 +27,7 @@ from conversations.tests.conftest import (
 )
 from conversations.tests.factories import DIFY, app_of
 from conversations.tests.test_pipeline import ended, run_until_done
+from dify_api.models import DifyApp
 
 pytestmark = pytest.mark.django_db
 
@@ -791,3 +795,121 @@ def test_the_turns_page_says_what_was_posted(
     row = OutgoingMessage.objects.get(turn=turn, number=3)
     one = admin_client.get(f"/admin/conversations/outgoingmessage/{row.pk}/change/")
     assert "Buttons: Yes, No" in one.content.decode()
+
+
+def test_items_that_chatwoot_refuses_become_text(
+    turn: Turn, platforms: Platforms
+) -> None:
+    """An older Chatwoot, or one whose checks are stricter than ours."""
+    platforms.dify_answers(*answer_events(BUTTONS))
+    taken: list[JsonObject] = []
+
+    def choose(request: Any) -> tuple[int, dict[str, str], str]:
+        body = json.loads(request.body)
+        if "content_type" in body:
+            return 422, {}, json.dumps({"error": "Content attributes contains invalid"})
+        taken.append(body)
+        return 200, {}, json.dumps({"id": 9101})
+
+    platforms.wire.remove("POST", MESSAGES_URL)
+    platforms.wire.add_callback("POST", MESSAGES_URL, callback=choose)
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+    (post,) = taken
+    assert post["content"] == "Is it **damaged**?\n\n1. Yes\n2. No"
+    assert attributes_of(post).keys() == {"bridge_message_id"}
+    row = OutgoingMessage.objects.get(turn=turn)
+    assert row.content == post["content"]
+    # A customer may answer with a number.
+    assert row.rich["content_type"] == "input_select"
+
+
+def test_items_that_were_refused_are_not_tried_again(
+    turn: Turn, platforms: Platforms
+) -> None:
+    platforms.dify_answers(*answer_events(BUTTONS))
+    platforms.chatwoot_has_history()
+    kinds: list[bool] = []
+
+    def choose(request: Any) -> tuple[int, dict[str, str], str]:
+        is_rich = "content_type" in json.loads(request.body)
+        kinds.append(is_rich)
+        if is_rich:
+            return 422, {}, json.dumps({"error": "invalid"})
+        return (429, {}, "{}") if len(kinds) < 3 else (200, {}, '{"id": 9101}')
+
+    platforms.wire.remove("POST", MESSAGES_URL)
+    platforms.wire.add_callback("POST", MESSAGES_URL, callback=choose)
+
+    assert run_until_done(turn) == ("answered", "answered")
+
+    row = OutgoingMessage.objects.get(turn=turn)
+    assert row.content == "Is it **damaged**?\n\n1. Yes\n2. No"
+
+
+@pytest.mark.parametrize(
+    "name", ["http://[x", "data:[", "../../etc/passwd.png", "a\nb.png", "x" * 5000]
+)
+def test_a_files_odd_name_costs_nobody_the_answer(
+    turn: Turn, dify: Dify, name: str
+) -> None:
+    """Tools and models choose them."""
+    file: JsonObject = {"id": "f1", "type": "image", "url": PICTURE, "filename": name}
+    dify.says("Here it is.", {**file, "belongs_to": "assistant"})
+
+    pipeline.run(turn.pk)
+
+    assert ended(turn) == ("answered", "answered")
+    ((_fields, ((sent_name, kind, content),)),) = dify.posted
+    assert (kind, content) == ("image/png", b"It is a.png")
+    assert "/" not in sent_name
+    assert len(sent_name) <= 150
+
+
+def test_files_of_many_answers_have_room_for_so_much_together(
+    turn: Turn, dify: Dify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others hold until it is posted is not there for this one."""
+    shared = Room(max_bytes=20)
+    monkeypatch.setattr(media, "room", shared)
+    held = Upload(name="b", content_type="image/png", content=b"x" * 15)
+    shared.hold(held)
+    dify.says(f"Here: ![]({PICTURE})")
+
+    pipeline.run(turn.pk)
+
+    ((fields, files),) = dify.posted
+    assert (fields["content"], files) == ("Here: (a file could not be attached)", [])
+    assert shared.left_bytes == 5
+    del held
+    assert shared.left_bytes == 20
+
+
+def test_what_a_flow_said_before_it_paused_has_its_pictures(
+    turn: Turn, dify: Dify, bot: Bot
+) -> None:
+    Bot.objects.filter(pk=bot.pk).update(forms_go_to="customer")
+    DifyApp.objects.filter(pk=app_of(bot).pk).update(mode="advanced-chat")
+    form: JsonObject = {
+        "form_id": "form-1",
+        "form_content": "Is it this one?",
+        "form_token": "token-of-the-form",
+        "actions": [{"id": "yes", "title": "Yes"}, {"id": "no", "title": "No"}],
+        "inputs": [],
+    }
+    ids: JsonObject = {**IDS, "workflow_run_id": "run-1"}
+    events: list[JsonObject] = [
+        {"event": "message", "answer": f"Look: ![]({PICTURE})", **ids},
+        {"event": "human_input_required", "data": form, **ids},
+        {"event": "workflow_paused", "data": {"reasons": [form]}, **ids},
+    ]
+    _Dify.stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+
+    pipeline.run(turn.pk)
+
+    (said, files), (asked, _none) = dify.posted
+    assert (said["content"], files) == ("Look:", [A_PNG])
+    assert asked["content_type"] == "input_select"
+    assert ended(turn) == ("answered", "asked_for_form")

@@ -163,3 +163,35 @@ def test_no_other_text_chooses(text: str) -> None:
 def test_a_number_chooses_nothing_of_cards() -> None:
     assert chosen_by_number("1", {"content_type": "cards", "items": [{}]}) == ""
     assert chosen_by_number("1", {}) == ""
+
+
+def test_our_tokens_are_masked_however_they_are_spelt() -> None:
+    """The run's text is masked, but JSON has escapes."""
+    token = "bridge-conv-" + "a" * 40
+    spelt = json.dumps({"text": f"It is {token}", "buttons": [token]})
+
+    answer = read(spelt.replace("bridge", "\\u0062ridge"))
+
+    assert answer.text == "It is [secret]"
+    items: tuple[JsonObject, ...] = ({"title": "[secret]", "value": "[secret]"},)
+    assert answer.choices == Rich(content_type="input_select", items=items)
+
+
+def test_what_no_database_takes_is_not_in_a_json_answer() -> None:
+    answer = read('{"text": "a\\u0000b\\ud800", "buttons": ["x\\u0000"]}')
+
+    assert answer.text == "a\ufffdb\ufffd"
+    items: tuple[JsonObject, ...] = ({"title": "x\ufffd", "value": "x\ufffd"},)
+    assert answer.choices == Rich(content_type="input_select", items=items)
+
+
+@pytest.mark.parametrize("key", ["text", "buttons", "cards", "form"])
+@pytest.mark.parametrize("depth", [100, 300, 480, 900, 100_000])
+def test_a_json_answer_of_brackets_is_an_answer_all_the_same(
+    key: str, depth: int
+) -> None:
+    told = f'{{"{key}": {"[" * depth}1{"]" * depth}}}'
+
+    answer = read(told)
+
+    assert not answer.is_empty

@@ -138,3 +138,15 @@ def test_services_count_differently() -> None:
 @pytest.mark.timeout(60)
 def test_hostile_text_is_shaped_all_the_same(text: str, shows: Shows) -> None:
     assert blocks(text, shows=shows)
+
+
+@pytest.mark.parametrize("shows", Shows)
+@pytest.mark.timeout(30)
+def test_wide_tables_of_short_rows_stay_as_they_are(shows: Shows) -> None:
+    """Each row would get as many cells as the first one: millions in all."""
+    table = "|a" * 300 + "|\n" + "|-" * 300 + "|\n" + "a\n" * 300 + "\n"
+    text = table * 60
+
+    made = "".join(block.text for block in blocks(text, shows=shows))
+
+    assert made.count("|a") == 60 * 300

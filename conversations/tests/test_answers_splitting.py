@@ -161,3 +161,12 @@ def test_code_is_code_again_and_none_of_it_is_lost(
     assert bare("".join(part.replace("~~~~", "") for part in parts)) == bare(code)
     assert [part for part in parts if len(part) > max_size] == []
     assert all(part.startswith("~~~~\n") and part.endswith("\n~~~~") for part in parts)
+
+
+@pytest.mark.parametrize("text", ["`a` " * 60_000, "https://a.b/ " * 20_000])
+@pytest.mark.timeout(30)
+def test_thousands_of_links_or_code_take_no_longer_than_words(text: str) -> None:
+    parts = split(text, wanted=False, max_size=140_000)
+
+    assert "".join(parts) == text
+    assert all(part.endswith(" ") for part in parts)

@@ -12,8 +12,8 @@ from django.utils import timezone
 from bridge_project.lib.types import JsonObject
 from chatwoot_api import submitted
 from chatwoot_api.payloads import Message, parse_event
-from conversations import context, pipeline, processing
-from conversations.models import Bot, Conversation, Turn, WebhookEvent
+from conversations import context, pipeline, processing, turns
+from conversations.models import Bot, Conversation, Reason, Turn, WebhookEvent
 from conversations.replay import foresee, replay
 from conversations.tests.conftest import Platforms, answer_events
 from conversations.tests.factories import make_conversation, make_event, make_turn
@@ -364,3 +364,68 @@ def test_a_click_that_cannot_be_processed_goes_to_the_humans(
     processing._note_failure(event.pk, ValueError("odd"))
 
     assert Turn.objects.get().handover_reason == "internal_error"
+
+
+def test_a_click_that_waited_for_another_turn_is_none_of_the_humans_before_it(
+    bot: Bot,
+    conversation: Conversation,
+    click: JsonObject,
+    platforms: Platforms,
+) -> None:
+    """A human replied, the customer wrote, and clicked while that was answered."""
+    Conversation.objects.update(
+        last_human_message_id=9010,
+        last_human_message_at=timezone.now() - timedelta(minutes=5),
+        last_customer_message_id=9012,
+    )
+    first = make_turn(conversation, bot, last_message_id=9012)
+    lease = Turn.objects.claim(first.pk, now=timezone.now())
+    assert lease is not None
+    event = took(bot, click)
+    assert (event.reason, event.turn) == ("customer_choice", None)
+
+    following = turns.finish(
+        first,
+        lease=lease,
+        status=Turn.Status.ANSWERED,
+        reason=Reason.ANSWERED,
+        replied_as="message",
+        about=[],
+    )
+
+    assert following is not None
+    following.refresh_from_db()
+    assert following.takeover_after_id == 9012
+    platforms.chatwoot_has_history()
+    platforms.dify_answers(*answer_events("Here you are."))
+    pipeline.run(following.pk)
+    following.refresh_from_db()
+    assert following.reason == "answered"
+    conversation.refresh_from_db()
+    assert conversation.waiting_since is None
+
+
+def test_the_answer_to_an_old_question_is_looked_up_among_the_new_messages(
+    bot: Bot, conversation: Conversation, click: JsonObject, platforms: Platforms
+) -> None:
+    """Chatwoot tells a hundred messages at once, from the oldest on."""
+    Conversation.objects.update(last_customer_message_id=9500)
+    took(bot, click)
+    turn = Turn.objects.get()
+    platforms.dify_answers(*answer_events("Here you are."))
+    platforms.chatwoot_has_history()
+    platforms.chatwoot_takes_messages(status=504)
+    pipeline.run(turn.pk)
+    turn.refresh_from_db()
+    assert turn.status == "unknown"
+    Turn.objects.update(next_attempt_at=timezone.now())
+
+    pipeline.run(turn.pk)
+
+    reads = [
+        str(call.request.url)
+        for call in platforms.wire.calls
+        if call.request.method == "GET" and "/messages?" in str(call.request.url)
+    ]
+    assert reads
+    assert all(url.endswith("after=9500") for url in reads)

@@ -13,7 +13,7 @@ from conversations.doctor import About, Line
 from conversations.doctor.bot_options import lines
 from conversations.doctor.chatwoot import Seen
 from conversations.models import Bot, OpenAIServer
-from conversations.tests.factories import make_app, make_bot
+from conversations.tests.factories import make_account, make_app, make_bot
 from conversations.tests.sandbox_chatwoot import SandboxChatwoot
 from dify_api.looking import look
 from dify_api.models import DifyApp
@@ -144,6 +144,31 @@ def test_there_may_be_nothing_to_greet_with() -> None:
     bot = make_bot(greets="widget")
 
     assert states(bot)["opening"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("greets", "admin_token", "state"),
+    [
+        ("widget", "", "warning"),
+        ("widget", "the-admin-token", None),
+        ("conversation", "", None),
+    ],
+)
+def test_a_greeting_in_the_widget_needs_an_administrators_token(
+    greets: str, admin_token: str, state: str | None
+) -> None:
+    bot = make_bot(make_account(admin_token=admin_token), greets=greets)
+
+    assert states(bot).get("greeting_token") == state
+
+
+def test_business_hours_cannot_be_read_without_an_administrators_token() -> None:
+    bot = make_bot(make_account(admin_token=""), outside_hours="say")
+
+    line = found(bot)["business_hours"]
+
+    assert line.state.value == "warning"
+    assert "need an administrator's token" in line.found
 
 
 def test_business_hours_are_those_of_the_inbox() -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import responses
 from django.core.management import CommandError, call_command
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
@@ -24,6 +24,7 @@ from conversations.models import (
     Conversation,
     DifyConversation,
     Erasure,
+    Greeting,
     OutgoingMessage,
     PipelineRun,
     Turn,
@@ -103,6 +104,19 @@ def test_everything_of_the_contact_is_deleted_here(bot: Bot, now: datetime) -> N
     entry = AuditEntry.objects.get()
     assert (entry.verb, entry.actor) == ("erased_contact", "anna")
     assert entry.details["chatwoot_contact_id"] == 640
+
+
+def test_who_was_greeted_is_forgotten_with_the_conversation(
+    bot: Bot, conversation: Conversation, now: datetime
+) -> None:
+    Greeting.objects.create(account=bot.account, conversation=conversation)
+
+    wish = erase(bot, now)
+
+    assert wish.counts["conversations"] == 1
+    assert not Greeting.objects.exists()
+    # As a commit would.
+    connection.check_constraints()
 
 
 def test_callbacks_outside_of_a_turn_are_deleted_too(

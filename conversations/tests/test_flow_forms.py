@@ -379,6 +379,24 @@ def test_what_is_no_answer_is_asked_again_once_and_then_handed_over(
     assert FlowForm.objects.get().status == "withdrawn"
 
 
+def test_an_answer_right_after_an_unclear_one_resumes_the_run_once(
+    turn: Turn, bot: Bot, flow: Flow, typed: Callable[..., JsonObject]
+) -> None:
+    asked(turn, flow)
+    unclear = took(bot, typed("Hm?")).turn
+    assert took(bot, typed("Approve", id=9400)).reason == "form_answered"
+    flow.takes_answers()
+    flow.goes_on()
+
+    assert ran(unclear) == ("skipped", "form_answered")
+    assert ran(Turn.objects.latest("pk")) == ("answered", "answered")
+
+    assert len(flow.submitted) == 1
+    said = [body["content"] for body in flow.platforms.posted]
+    assert said == [SAID, "Refund 20 EUR to Ana?", "The refund is on its way."]
+    assert not Turn.objects.unfinished().exists()
+
+
 def test_an_answer_to_the_hint_counts(
     turn: Turn,
     bot: Bot,
@@ -606,6 +624,18 @@ def test_does_not_remind_where_a_human_has_the_conversation(
 ) -> None:
     form = asked(turn, flow)
     flow.platforms.chatwoot_shows(status="open")
+
+    flow_forms.attend(form.pk, now=timezone.now() + timedelta(minutes=11))
+
+    assert len(flow.platforms.posted) == 2
+
+
+@pytest.mark.parametrize("changes", [{"shadow": True}, {"reply_as": "by_support_mode"}])
+def test_reminds_nobody_whom_the_bot_may_not_speak_to_any_more(
+    turn: Turn, bot: Bot, flow: Flow, changes: dict[str, Any]
+) -> None:
+    form = asked(turn, flow)
+    Bot.objects.update(**changes)
 
     flow_forms.attend(form.pk, now=timezone.now() + timedelta(minutes=11))
 

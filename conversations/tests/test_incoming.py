@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from threading import BoundedSemaphore
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from bridge_project.lib.types import JsonObject
 from conversations import former_runs, pipeline
-from conversations.incoming import bringing
+from conversations.incoming import bringing, fetching
 from conversations.models import (
     Bot,
     Conversation,
@@ -759,3 +760,29 @@ def test_a_message_of_files_alone_counts_as_answered_if_they_went_along(
     )
 
     assert former_runs.answered(turn, [first, later]) == [first]
+
+
+def test_a_place_among_those_that_are_fetched_is_not_waited_for_for_ever(
+    bot: Bot,
+    ask: Callable[..., Turn],
+    platforms: Platforms,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app_takes(bot, file_upload=VISION)
+    platforms.dify_answers(*answer_events("I see nothing."))
+    monkeypatch.setattr(fetching, "WAIT_S", 0.01)
+    monkeypatch.setattr(fetching, "_free", BoundedSemaphore(1))
+    assert fetching._free.acquire()
+    turn = ask(image())
+
+    pipeline.run(turn.pk)
+    again(turn)
+    again(turn)
+
+    (asked,) = platforms.asked
+    assert asked["query"] == (
+        "[The customer sent an image: seam.jpg. You cannot see it: it could not be "
+        "fetched]"
+    )
+    turn.refresh_from_db()
+    assert turn.status == "answered"

@@ -412,3 +412,24 @@ def test_history_is_what_the_customer_saw(
     bot.new_dify_conversation_after_resolve = False
     turn.bot = bot
     assert history.before(turn, most=20)[0] == Said("user", "before the end")
+
+
+def test_a_function_that_would_end_the_process_ends_nothing(
+    ask: Callable[..., tuple[str, str]], platforms: Platforms
+) -> None:
+    status, reason = ask("ends_the_process")
+
+    assert (status, reason) != ("running", "")
+    run = PipelineRun.objects.get()
+    assert (run.status, run.error_code) == ("failed", "provider_wrong_reply")
+    assert "SystemExit" in run.error
+
+
+def test_what_a_function_reports_never_costs_its_answer(
+    ask: Callable[..., tuple[str, str]], platforms: Platforms
+) -> None:
+    assert ask("tells_nonsense") == ("answered", "answered")
+
+    run = PipelineRun.objects.get()
+    assert (run.total_tokens, run.currency) == (None, "")
+    assert run.total_price == 0

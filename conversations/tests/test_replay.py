@@ -18,14 +18,21 @@ from conversations.models import (
     AuditEntry,
     Bot,
     Conversation,
+    FlowForm,
     JobItem,
     OutgoingMessage,
+    PipelineRun,
     Reason,
     Turn,
     WebhookEvent,
 )
 from conversations.tests.conftest import Platforms, answer_events
-from conversations.tests.factories import make_bot, make_event, message_payload
+from conversations.tests.factories import (
+    make_bot,
+    make_event,
+    make_turn,
+    message_payload,
+)
 from conversations.tests.test_pipeline import run_until_done
 
 pytestmark = pytest.mark.django_db
@@ -587,3 +594,24 @@ def test_a_turn_may_be_forgotten_before_its_replay(said: Said, turn: Turn) -> No
     again.refresh_from_db()
     assert again.replay_of is None
     assert again.events.get().reason == Reason.CUSTOMER_MESSAGE
+
+
+def test_nothing_is_replayed_into_the_answer_to_a_form(
+    said: Said, bot: Bot, conversation: Conversation
+) -> None:
+    paused = make_turn(conversation, bot, status="answered")
+    form = FlowForm.objects.create(
+        conversation=conversation,
+        bot=bot,
+        turn=paused,
+        run=PipelineRun.objects.create(turn=paused, last_message_id=9000),
+        goes_to="customer",
+        status="answered",
+        expires_at=timezone.now(),
+    )
+    resuming = make_turn(conversation, bot, flow_form=form, status="retrying")
+
+    result = replay.replay(said(9003), by="lena")
+
+    assert result.turn is None
+    assert f"turn {resuming.pk}" in result.text

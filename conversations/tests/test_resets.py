@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from bridge_project.lib.types import JsonObject
@@ -113,6 +114,8 @@ def test_only_what_follows_the_word_is_asked_and_afresh(
     assert contents(platforms) == ["We do."]
     current = DifyConversation.objects.get(ended_at=None)
     assert current.dify_conversation_id == "dify-conversation-1"
+    # The word, and what was said before it, are not answered once more.
+    assert Turn.objects.count() == 1
 
 
 def test_the_newest_word_decides(
@@ -206,3 +209,39 @@ def test_agents_need_not_be_told(
 
     assert run(says("/reset", message_id=9005).turn) == ("skipped", "reset")
     assert platforms.posted == []
+
+
+def test_the_word_that_came_after_a_lost_answer_is_said_once(
+    platforms: Platforms, says: Callable[..., WebhookEvent], memory: DifyConversation
+) -> None:
+    turn = says("Where is it?", message_id=9005).turn
+    platforms.dify_answers(*answer_events("On its way."))
+    platforms.chatwoot_takes_messages(status=429)
+    assert run(turn)[0] == "retrying"
+    says("/reset", message_id=9006)
+    platforms.chatwoot_takes_messages()
+    platforms.chatwoot_has_history()
+
+    assert run(turn) == ("answered", "answered")
+
+    assert contents(platforms) == [ANEW]
+    assert Turn.objects.count() == 1
+
+
+def test_a_bot_that_was_there_before_knows_no_such_words(bot: Bot) -> None:
+    """It has no text to answer them with: the customer would hear nothing."""
+    names = [field.column for field in Bot._meta.fields if field.column != "id"]
+    names = [name for name in names if name not in ("reset_words", "reset_text")]
+    columns = ", ".join(f'"{name}"' for name in names)
+    values = columns.replace('"name"', "'Of before'").replace(
+        '"public_id"', "gen_random_uuid()"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO conversations_bot ({columns}) "
+            f"SELECT {values} FROM conversations_bot"
+        )
+
+    old = Bot.objects.exclude(pk=bot.pk).get()
+
+    assert (old.reset_words, old.reset_text) == ("", "")

@@ -211,7 +211,9 @@ def test_a_conversation_that_dify_may_have_keeps_its_ids_alone(
 ) -> None:
     (turn,) = make_turns_with_everything(bot, sample, count=1)
     Conversation.objects.update(
-        contact_custom_attributes={"tier": "gold"}, custom_attributes={"order": 7}
+        contact_custom_attributes={"tier": "gold"},
+        contact_additional_attributes={"city": "Bergen"},
+        custom_attributes={"order": 7},
     )
     age(turn, days=181)
 
@@ -220,6 +222,7 @@ def test_a_conversation_that_dify_may_have_keeps_its_ids_alone(
     conversation = Conversation.objects.get()
     assert conversation.contact_name == ""
     assert conversation.contact_custom_attributes == {}
+    assert conversation.contact_additional_attributes == {}
     assert conversation.custom_attributes == {}
     assert conversation.chatwoot_contact_id == 640
     assert DifyConversation.objects.get().conversation == conversation

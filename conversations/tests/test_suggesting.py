@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import runpy
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 from django.test import Client
 from pytest_django import Settings
@@ -296,7 +299,8 @@ def test_no_worker_is_told_and_the_question_withdrawn(bot: Bot) -> None:
 
 def test_only_so_many_are_made_at_once(client: Client, token: str) -> None:
     taken = [
-        views._places.acquire(blocking=False) for _ in range(views.SUGGESTIONS_AT_ONCE)
+        views._places.acquire(blocking=False)
+        for _ in range(settings.SUGGESTIONS_AT_ONCE)
     ]
     try:
         answer = ask(client, {"message": "Hi"}, token=token)
@@ -332,3 +336,16 @@ def test_conversations_are_left_as_they_are(bot: Bot) -> None:
 
     after = Conversation.objects.get()
     assert (after.status, after.updated_at) == (before.status, before.updated_at)
+
+
+@pytest.mark.parametrize("threads", ["4", "16", "24", "96", "200"])
+def test_webhooks_find_a_thread_whatever_flows_and_agents_ask(
+    threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"WEB_THREADS": threads}
+    monkeypatch.setattr(os, "environ", environ)
+
+    runpy.run_path(str(settings.BASE_DIR / "gunicorn.conf.py"))
+
+    taken = int(environ["CALLBACKS_AT_ONCE"]) + int(environ["SUGGESTIONS_AT_ONCE"])
+    assert 0 < taken < int(threads)

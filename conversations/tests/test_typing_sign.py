@@ -143,3 +143,16 @@ def test_showing_it_again_never_comes_after_hiding_it(
     sign.show_again(client=client)
 
     assert signs(platforms) == ["on", "on", "off"]
+
+
+def test_one_that_waits_for_more_messages_is_not_shown_for_ever(
+    turn: Turn, platforms: Platforms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run, in another process, takes it away: nobody here would hear of it."""
+    refresher = Refresher(every_s=0.01, after_s=0.0)
+    monkeypatch.setattr(typing_sign, "refresher", refresher)
+
+    pipeline.show_waiting(turn, on=True)
+
+    assert signs(platforms) == ["on"]
+    assert refresher._signs == set()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import httpx
 import pytest
 
 from sandbox.json_types import Json
@@ -374,6 +378,35 @@ def test_openai_like_transcription(sandbox: Sandbox) -> None:
     assert answer(model="")["error"]["message"] == (
         "you must provide a model parameter"
     )
+
+
+def test_openai_like_answers(sandbox: Sandbox) -> None:
+    url, key = "/openai/v1/chat/completions", "Bearer sandbox-openai-key"
+    question = [{"role": "user", "content": "Where is my order?"}]
+    says = "You asked: “Where is my order?”. I am sandbox-model and was told: user."
+
+    def answer(*, key: str = key, **body: Any) -> httpx.Response:
+        sent = {"model": "sandbox-model", "messages": question, **body}
+        headers = {"Authorization": key}
+        return sandbox.client.post(url, headers=headers, json=sent)
+
+    whole = answer().json()
+    assert whole["choices"][0]["message"]["content"] == says
+    assert whole["usage"]["total_tokens"] == 4 + len(says.split())
+    lines = answer(stream=True).text.split("\n\n")
+    assert [json.loads(one[6:])["choices"][0]["delta"] for one in lines[:2]] == [
+        {"content": "You "},
+        {"content": "asked: "},
+    ]
+    assert lines[-2:] == ["data: [DONE]", ""]
+    assert answer(key="Bearer x").status_code == 401
+    assert answer(model="gpt-9").status_code == 404
+    assert answer(messages=[]).status_code == 400
+    listed = sandbox.client.get("/openai/v1/models", headers={"Authorization": key})
+    assert [row["id"] for row in listed.json()["data"]] == [
+        "sandbox-model",
+        "whisper-1",
+    ]
 
 
 def test_first_event_carries_the_ids(sandbox: Sandbox) -> None:
