@@ -15,7 +15,7 @@ _TONES: Mapping[str, str] = {
     FlowForm.Status.WAITING: "busy",
     FlowForm.Status.ANSWERED: "good",
     FlowForm.Status.EXPIRED: "warn",
-    FlowForm.Status.WITHDRAWN: "muted",
+    FlowForm.Status.WITHDRAWN: "calm",
 }
 
 

@@ -53,4 +53,12 @@ class Migration(migrations.Migration):
                 name="turn_flow_form",
             ),
         ),
+        AddIndexConcurrently(
+            model_name="webhookevent",
+            index=models.Index(
+                condition=models.Q(("action", ""), ("reason", "feedback")),
+                fields=["id"],
+                name="webhookevent_feedback",
+            ),
+        ),
     ]

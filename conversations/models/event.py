@@ -189,6 +189,12 @@ class WebhookEvent(models.Model):
                 condition=models.Q(status="failed"),
                 name="webhookevent_failed",
             ),
+            # The sweep: feedback that Dify was not told yet.
+            models.Index(
+                fields=["id"],
+                condition=models.Q(reason=Reason.FEEDBACK, action=""),
+                name="webhookevent_feedback",
+            ),
             # The list's filters, where what they look for is rare.
             models.Index(
                 fields=["-id"],
