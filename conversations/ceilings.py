@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db.models import Sum
-from django.utils import formats, timezone, translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from conversations.models import Bot, PipelineRun, Reason, Turn
@@ -51,7 +51,7 @@ def _reached_in_conversation(turn: Turn, *, bot: Bot, now: datetime) -> str:
     ended_at = list(answered.values_list("finished_at", flat=True)[:most])
     if len(ended_at) < most or ended_at[-1] is None:
         return ""
-    return _("The bot may give %(most)d answers per conversation and hour. %(end)s") % {
+    return _("Answers per conversation and hour: %(most)d at most. %(end)s") % {
         "most": most,
         "end": _end(ended_at[-1] + HOUR),
     }
@@ -92,7 +92,8 @@ def _next_midnight(midnight: datetime) -> datetime:
 
 def _end(moment: datetime) -> str:
     local = timezone.localtime(moment)
-    written = formats.date_format(local, "SHORT_DATETIME_FORMAT")
+    # Read alike in every language: in English, 11/12 is two days.
+    written = f"{local:%Y-%m-%d %H:%M}"
     return _("It answers again from %(time)s on.") % {
         "time": f"{written} ({local.tzname()})"
     }

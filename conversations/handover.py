@@ -46,7 +46,12 @@ _QUIET = frozenset(
 )
 # No failure of which agents would have to be told.
 _WITHOUT_NOTE = frozenset(
-    {Reason.HANDED_OVER_BY_FLOW, Reason.NOT_FOR_CONTACT, Reason.OUTSIDE_HOURS}
+    {
+        Reason.HANDED_OVER_BY_FLOW,
+        Reason.HUMAN_HAS_TAKEN_OVER,
+        Reason.NOT_FOR_CONTACT,
+        Reason.OUTSIDE_HOURS,
+    }
 )
 # Where a bot speaks in open conversations, each message would be told the same.
 OUTSIDE_HOURS_ONCE_IN = timedelta(hours=24)

@@ -50,9 +50,19 @@ def greet(attempt: Attempt) -> Ending:
 
 
 def begin_anew(attempt: Attempt, *, look: Look) -> Ending:
-    """Tell the customer that the bot has forgotten; agents need not be told."""
+    """Tell the customer that the bot has forgotten; agents need not be told.
+
+    Where the bot does not speak, a conversation that only it sees is the humans'.
+    """
     turn, bot = attempt.turn, attempt.bot
     replied_as = replies_as(bot, look.situation, kind=turn.kind)
+    is_hidden = hides_from_humans(status=look.status, bot=bot)
+    if replied_as != ReplyAs.MESSAGE and is_hidden:
+        claim_post(attempt)
+        attempt.client.toggle_status(
+            turn.conversation.chatwoot_conversation_id, status=ConversationStatus.OPEN
+        )
+        return Ending(Turn.Status.HANDED_OVER, Reason.RESET)
     if replied_as != ReplyAs.MESSAGE or not bot.reset_text.strip():
         return Ending(Turn.Status.SKIPPED, Reason.RESET)
     claim_post(attempt)

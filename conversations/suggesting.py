@@ -19,8 +19,9 @@ from bridge_project.lib.database import release_connection
 from bridge_project.lib.errors import BridgeError
 from bridge_project.lib.types import JsonObject, JsonValue
 from chatwoot_api.models import ChatwootAccount
-from conversations import callback_tokens, tasks, trials
-from conversations.models import Bot, Conversation, Trial
+from conversations import answers, callback_tokens, tasks, trials
+from conversations.answers import places
+from conversations.models import Bot, Conversation, PipelineRun, Trial
 from conversations.models.bot_settings import DIFY
 
 # Most proxies and callers wait no longer.
@@ -143,6 +144,8 @@ def suggest(
             actor=caller.name,
             conversation=conversation,
             inputs=wish.inputs,
+            # Who asks means a real customer, or none: a made-up name would be said.
+            invents=False,
         )
     except trials.CannotAsk as err:
         raise NotSuggested(str(err), code="cannot_ask", status=409) from err
@@ -158,11 +161,29 @@ def suggest(
             code="took_too_long",
             status=504,
         )
-    if ended.status != Trial.Status.ANSWERED or not ended.answer.strip():
+    text = _as_note(ended.answer, bot=bot)
+    if ended.status != Trial.Status.ANSWERED or not text:
         raise _why_not(ended)
-    return Suggestion(
-        text=ended.answer.strip(), bot=bot, conversation_id=wish.conversation_id
-    )
+    return Suggestion(text=text, bot=bot, conversation_id=wish.conversation_id)
+
+
+def _as_note(said: str, *, bot: Bot) -> str:
+    """Return what a note for agents would say: text, with choices as lines.
+
+    Files stay with Dify; addresses that only it understands are left out.
+    """
+    answer = answers.read(PipelineRun(answer=said), bot=bot)
+    text = places.replaced(answer.text, _instead_of_file)
+    text = text.strip() or places.replaced(answer.text, lambda place: place.label)
+    lines = answer.choices.as_lines() if answer.choices else ""
+    return "\n\n".join(filter(None, [text.strip(), lines]))
+
+
+def _instead_of_file(place: places.Place) -> str | None:
+    """Return the file's name, "" for a picture without one; None keeps an address."""
+    if not place.url.startswith("/"):
+        return None
+    return place.file_name if place.is_image else place.label
 
 
 def _await(trial: Trial, *, until: float) -> Trial | None:

@@ -245,7 +245,9 @@ def finish(
         if not ended:
             return None
         is_told = status == Turn.Status.ANSWERED and replied_as == ReplyAs.MESSAGE
-        if is_told or reason == Reason.RESET:
+        # Opened for the humans, a word that begins anew is theirs to answer.
+        is_forgotten = status == Turn.Status.SKIPPED and reason == Reason.RESET
+        if is_told or is_forgotten:
             # A private note is no answer: the customer does not see it.
             up_to = max(numbers, default=turn.last_message_id)
             # Who clicks has read, and passed over, what was said after the question.

@@ -34,6 +34,13 @@ def direction_of(path: str) -> str | None:
     return None
 
 
+def _is_shown_by_a_page(scope: Scope) -> bool:
+    """Tell whether a browser loads a file to show it: then it is not the bridge."""
+    headers = Headers(scope=scope)
+    is_file = scope["path"].startswith(("/rails/", "/files/"))
+    return is_file and ("sec-fetch-dest" in headers or "referer" in headers)
+
+
 class WireMiddleware:
     """Logs what the bridge asks of the two servers and lets ordered faults happen."""
 
@@ -58,7 +65,7 @@ class WireMiddleware:
             return
         scope["sandbox.abort"] = _abort_of(send)
         direction = direction_of(scope["path"])
-        if direction is None:
+        if direction is None or _is_shown_by_a_page(scope):
             await self.app(scope, receive, send)
             return
         body = await _read_body(receive)

@@ -22,6 +22,7 @@ from conversations.admin import bot_checks
 from conversations.admin.bot_inputs import InputRows, InputsField, VariablesField
 from conversations.admin.bot_tabs import FIELDS
 from conversations.models import Bot, ConversationStatus
+from conversations.models.bot import default_statuses
 from dify_api.models import DifyApp
 
 RowT = TypeVar("RowT", bound=Model)
@@ -70,6 +71,8 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at runti
     speak_in_statuses = forms.MultipleChoiceField(
         label=_("Speaks in statuses"),
         choices=ConversationStatus.choices,
+        # A field of our own does not take the model's default.
+        initial=default_statuses,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_(
             "Chatwoot gives a conversation to its bot as “pending” and to humans as "

@@ -50,7 +50,7 @@ class Foreign(Refused):
 
 
 class InPlayground(Refused):
-    """The run was asked for in the bridge's playground, so nothing was changed.
+    """The run was asked for in the playground or by whoever wants a suggestion.
 
     HTTP 200, so that the flow goes on and its answer can be seen.
     """
@@ -60,8 +60,9 @@ class InPlayground(Refused):
 
     def __init__(self) -> None:
         super().__init__(
-            "This run was asked for in the bridge's playground. It has no conversation "
-            "in Chatwoot, so nothing was read or changed there."
+            "This run was asked for in the bridge's playground, or by POST "
+            "/chatwoot/copilot. It has no conversation in Chatwoot, so nothing was "
+            "read or changed there."
         )
 
 

@@ -283,7 +283,8 @@ class _Request:
         """Change nothing, which is no failure; a note for the agents is written."""
         note = {"note": self._meant["note"]} if self._has_note else {}
         if not note:
-            old = dict(self._operation.old_when_not_set)
+            # The old bridge's words are for what was not set.
+            old = dict.fromkeys(dict(self._operation.old_when_not_set))
             return answers.left_alone(number=target.number, old=old)
         if again and messages.find_sent(target, target.mark) is not None:
             return answers.left_alone(number=target.number, old={})

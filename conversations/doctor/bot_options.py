@@ -91,7 +91,9 @@ def _choice(bot: Bot, about: About) -> Iterator[Line]:
     check, names = "support_mode", _names(bot.support_mode_attribute)
     defined = AttributeDefinition.objects.filter(account=bot.account, key__in=names)
     known = set(defined.values_list("key", flat=True))
-    if not known:
+    if known:
+        yield _fine(check, ", ".join(sorted(known)), about=about)
+    elif bot.account.mirrored_at is not None:  # else it was never asked
         yield _warning(
             check,
             _("Chatwoot defines no attribute “%s”.") % ", ".join(names),
@@ -103,8 +105,6 @@ def _choice(bot: Bot, about: About) -> Iterator[Line]:
             ),
             about=about,
         )
-    else:
-        yield _fine(check, ", ".join(sorted(known)), about=about)
     if ConversationStatus.OPEN not in bot.speak_in_statuses:
         yield _warning(
             "support_mode_statuses",

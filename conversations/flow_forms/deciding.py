@@ -110,6 +110,11 @@ def _by_agent(
     if not is_note or message.sender.kind != "user" or not bot.enabled:
         return None
     answer = reading.of_note(form, message.text)
+    is_slip = answer is None and message.text.strip().startswith("/")
+    if is_slip and reading.contradicts(form, message.text):
+        # Told once what to write; the form goes on waiting.
+        is_told = form_rows.note_unclear(form, event=row) > MAX_UNCLEAR
+        return None if is_told else Decision(Action.ANSWER, Reason.FORM_ANSWERED)
     return _taken(form, answer, row=row, by=message.sender.name or "agent")
 
 

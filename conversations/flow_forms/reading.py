@@ -154,19 +154,45 @@ def _leading_action(form: FlowForm, text: str) -> tuple[tuple[str, str] | None, 
     whole = _action(form, text.strip(" .!)"))
     if whole is not None:
         return whole, ""
-    names = [(name, action) for action in actions_of(form) for name in action if name]
-    for name, action in sorted(names, key=lambda pair: -len(pair[0])):
-        rest = text[len(name) :]
-        if text[: len(name)].casefold() == name.casefold() and (
-            not rest or _BREAKS.match(rest)
-        ):
-            return action, rest.lstrip(" :,.;!–—-\n\r\t")
+    named = _leading_name(form, text)
+    if named is not None:
+        return named[1], text[len(named[0]) :].lstrip(" :,.;!–—-\n\r\t")
     numbered = _NUMBERED.match(text)
     if numbered and (not numbered[2] or text[len(numbered[1])] in " .):\n"):
         action_ = _action(form, numbered[1])
-        if action_ is not None:
-            return action_, _without_title(numbered[2].strip(), action_)
+        rest = numbered[2].strip()
+        if action_ is not None and not _names_another(form, rest, action=action_):
+            return action_, _without_title(rest, action_)
     return None, text
+
+
+def contradicts(form: FlowForm, text: str) -> bool:
+    """Tell whether a note says a choice's number with the title of another."""
+    text = text.strip().removeprefix("/").lstrip()
+    numbered = _NUMBERED.match(text)
+    action = _action(form, numbered[1]) if numbered else None
+    if numbered is None or action is None:
+        return False
+    return _names_another(form, numbered[2].strip(), action=action)
+
+
+def _names_another(form: FlowForm, text: str, *, action: tuple[str, str]) -> bool:
+    """Tell whether "1 Reject" names another action than the one with that number."""
+    if _named(form, text.partition("\n")[0])[0]:
+        return False
+    name, _action_ = _leading_name(form, text) or ("", action)
+    return bool(name) and name.casefold() not in {word.casefold() for word in action}
+
+
+def _leading_name(form: FlowForm, text: str) -> tuple[str, tuple[str, str]] | None:
+    """Return the longest name of an action that a text begins with, and the action."""
+    names = [(name, action) for action in actions_of(form) for name in action if name]
+    for name, action in sorted(names, key=lambda pair: -len(pair[0])):
+        rest = text[len(name) :]
+        is_whole = not rest or _BREAKS.match(rest)
+        if text[: len(name)].casefold() == name.casefold() and is_whole:
+            return name, action
+    return None
 
 
 def _without_title(text: str, action: tuple[str, str]) -> str:

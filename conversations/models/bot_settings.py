@@ -208,7 +208,7 @@ class ContentSettings(models.Model):
         default=FormsGoTo.HAND_OVER,
         db_default=FormsGoTo.HAND_OVER,
         help_text=_(
-            "For Human Input nodes (Dify 1.13 and newer). A form that approves a "
+            "For Human Input nodes (Dify 1.14 and newer). A form that approves a "
             "refund is not for the customer."
         ),
     )
@@ -254,8 +254,9 @@ class OccasionSettings(models.Model):
         default="",
         db_default="",
         help_text=_(
-            "Said once per conversation; also in place of the text on failure, which "
-            "promises a colleague. Empty: nothing is said."
+            "Said at most once in 24 hours per conversation; while the inbox is closed "
+            "also in place of the text on failure, which promises a colleague. Empty: "
+            "the text on failure stays."
         ),
     )
     reset_words = models.TextField(

@@ -1,4 +1,4 @@
-"""Forms that paused Dify flows wait for (Human Input nodes, Dify 1.13 and newer)."""
+"""Forms that paused Dify flows wait for (Human Input nodes, Dify 1.14 and newer)."""
 
 from __future__ import annotations
 

@@ -206,7 +206,8 @@ class _Asking:
         ours = err if isinstance(err, Interrupted) else self._as_ours(err)
         run = self._run
         run.status = PipelineRun.Status.FAILED
-        run.error_code, run.error = _code_of(err), cut(mask(str(ours)))
+        run.error_code = _code_of(err)
+        run.error = run.error or cut(mask(str(ours)))
         if isinstance(err, Interrupted):
             run.status = PipelineRun.Status.STOPPED
             run.error_code, run.error = err.cause, ""
@@ -226,7 +227,10 @@ class _Asking:
             return err
         if isinstance(err, calling.TookTooLong | calling.WrongReply):
             return NoAnswer(Reason.PROVIDER_FAILED, error=f"“{name}”: {err}")
-        text = cut(mask(f"“{name}” failed: {type(err).__name__}: {err}"))
+        # What a function's exception says may hold anything: only for operators.
+        failed = f"“{name}” failed: {type(err).__name__}"
+        self._run.error = cut(mask(f"{failed}: {err}"))
+        text = f"{failed}. Its text is in the run's record."
         if _may_pass(err):
             return UpstreamUnavailable(text, service=calling.SERVICE)
         # Its author needs to know where.

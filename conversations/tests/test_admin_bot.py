@@ -111,6 +111,28 @@ def test_a_bot_is_made_with_its_inboxes_and_statuses(admin_client: Client) -> No
     assert warnings_of(response) == []
 
 
+def test_what_the_add_page_shows_can_be_saved(admin_client: Client) -> None:
+    page = admin_client.get(reverse("admin:conversations_bot_add"))
+    fields = page.context["adminform"].form
+    shown = {field.html_name: field.value() for field in fields}
+    # Nothing, and a mark that is not set, browsers do not send.
+    given = {
+        name: value
+        for name, value in shown.items()
+        if value is not None and value is not False
+    }
+    chosen = {
+        "name": "Nordbot",
+        "account": make_account().pk,
+        "dify_app": make_app().pk,
+    }
+
+    response = add(admin_client, {**given, **rows(), **chosen})
+
+    assert response.status_code == 302
+    assert Bot.objects.get().speak_in_statuses == ["pending"]
+
+
 def test_what_its_flows_may_do_is_set_with_the_rest(admin_client: Client) -> None:
     form = form_of(make_account(), unknown_names="refuse", strict_statuses="on")
 

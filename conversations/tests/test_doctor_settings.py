@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
 from chatwoot_api.models import AttributeDefinition, Inbox
@@ -107,6 +108,9 @@ def test_the_choice_needs_an_attribute_and_open_conversations() -> None:
         reply_as="by_support_mode", support_mode_attribute="support_mode, channel_wish"
     )
 
+    unread = found(bot)
+    bot.account.mirrored_at = timezone.now()
+    bot.account.save(update_fields=["mirrored_at"])
     before = found(bot)
     AttributeDefinition.objects.create(
         account=bot.account,
@@ -117,6 +121,9 @@ def test_the_choice_needs_an_attribute_and_open_conversations() -> None:
     Bot.objects.update(speak_in_statuses=["pending", "open"])
     after = found(bot)
 
+    # Nothing is known of an account that was never read.
+    assert "support_mode" not in unread
+    assert "support_mode_statuses" in unread
     assert before["support_mode"].state.value == "warning"
     assert before["support_mode"].found == (
         "Chatwoot defines no attribute “support_mode, channel_wish”."

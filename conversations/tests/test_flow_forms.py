@@ -17,6 +17,7 @@ from bridge_project.lib.admin_base import admin_url, list_url
 from bridge_project.lib.types import JsonObject
 from chatwoot_api.payloads import MARK_KEY
 from conversations import flow_forms, pipeline, processing
+from conversations.flow_forms import reading
 from conversations.models import (
     Bot,
     Conversation,
@@ -600,6 +601,45 @@ def test_other_notes_answer_nothing(
     assert FlowForm.objects.get().status == "waiting"
 
 
+@pytest.mark.usefixtures("for_agents")
+def test_a_number_with_the_title_of_another_choice_is_asked_about_once(
+    turn: Turn, bot: Bot, flow: Flow, note: Callable[..., JsonObject]
+) -> None:
+    asked(turn, flow, inputs=[NOTE])
+    flow.platforms.chatwoot_shows(status="open")
+    before = len(flow.platforms.posted)
+
+    took(bot, note("/1 Reject: too much"))
+    assert ran(Turn.objects.latest("pk")) == ("handed_over", "asked_for_form")
+
+    [hint] = flow.platforms.posted[before:]
+    assert hint["private"] is True
+    assert "- `/1 Approve`\n- `/2 Reject`" in str(hint["content"])
+    assert FlowForm.objects.get().status == "waiting"
+    again = note("/1 Reject: too much")
+    assert took(bot, {**again, "id": 9301}).reason != "form_answered"
+    assert FlowForm.objects.get().status == "waiting"
+    assert flow.submitted == []
+
+
+def test_a_typed_number_with_another_title_is_no_answer() -> None:
+    form = FlowForm(
+        actions=[
+            {"id": "approve", "title": "Approve"},
+            {"id": "part", "title": "Approve partly"},
+        ],
+        fields=[{"name": "reason"}],
+    )
+
+    assert reading.of_text(form, "1 Approve partly: ten") is None
+    partly = reading.of_text(form, "2 Approve partly: ten")
+    assert partly is not None
+    assert (partly.action, partly.inputs) == ("part", {"reason": "ten"})
+    whole = reading.of_note(form, "/1 Approve: all")
+    assert whole is not None
+    assert (whole.action, whole.inputs) == ("approve", {"reason": "all"})
+
+
 # --- Time ---------------------------------------------------------------------------
 
 
@@ -753,6 +793,18 @@ def test_forms_are_removed_with_their_turns(
     assert removed["flow_forms"] == 1
     second.refresh_from_db()
     assert second.flow_form is None
+
+
+@pytest.mark.parametrize("status", FlowForm.Status.values)
+def test_its_pages_open_in_each_status(
+    turn: Turn, flow: Flow, admin_client: Client, status: str
+) -> None:
+    form = asked(turn, flow)
+    FlowForm.objects.update(status=status)
+
+    rows = (form, turn, turn.conversation)
+    for url in (list_url(FlowForm), *(admin_url(row) for row in rows)):
+        assert admin_client.get(url).status_code == 200
 
 
 def test_its_pages_tell_it_in_words_but_not_its_token(

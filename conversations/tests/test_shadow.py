@@ -130,6 +130,7 @@ def test_what_a_flow_wants_changed_is_left_alone(
     assert (flow.status, flow.answer["status"]) == (200, "success")
     assert flow.answer["skipped"] is True
     assert flow.answer["message"] == LEFT_ALONE
+    assert flow.answer.get("team") is None
     assert writes(platforms) == []
     assert Turn.objects.get().by_flow == {}
 
@@ -211,7 +212,7 @@ def test_idle_conversations_stay_as_they_are(
     assert len(platforms.wire.calls) == 0
 
 
-def test_a_word_that_begins_anew_is_answered_by_nobody(
+def test_a_word_that_begins_anew_is_for_the_humans(
     bot: Bot,
     conversation: Conversation,
     platforms: Platforms,
@@ -219,7 +220,7 @@ def test_a_word_that_begins_anew_is_answered_by_nobody(
 ) -> None:
     sample: Any = payload("message_created_incoming_text")
     event = message_payload(
-        sample, content="/reset", conversation={"status": "pending"}
+        sample, id=9990, content="/reset", conversation={"status": "pending"}
     )
     row = make_event(bot.account, event)
     made = processing.process(row.pk, now=timezone.now())
@@ -227,4 +228,7 @@ def test_a_word_that_begins_anew_is_answered_by_nobody(
     assert made is not None
     pipeline.run(made.pk)
 
-    assert platforms.posted == []
+    assert ended(made) == ("handed_over", "reset")
+    assert writes(platforms) == [("POST", "toggle_status")]
+    conversation.refresh_from_db()
+    assert conversation.waiting_since is not None

@@ -142,6 +142,51 @@ def test_a_conversations_values_are_lent_and_its_numbers_are_not(
 
 
 @pytest.mark.usefixtures("eager")
+def test_without_a_conversation_no_customer_is_made_up(
+    client: Client, bot: Bot, token: str, dify: Platforms
+) -> None:
+    dify.dify_answers(*answer_events("Hello"))
+
+    answer = ask(client, {"message": "Hi", "inputs": {"region": "South"}}, token=token)
+
+    assert answer.status_code == 200
+    inputs = dify.asked[0]["inputs"]
+    assert isinstance(inputs, dict)
+    assert (inputs["contact_name"], inputs["region"]) == ("", "South")
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(
+    ("said", "suggested"),
+    [
+        (
+            '{"text": "Which size?", "buttons": ["Small", "Large"]}',
+            "Which size?\n\n1. Small\n2. Large",
+        ),
+        ('{"text": "Just a text"}', "Just a text"),
+        ('{"buttons": ["Small", "Large"]}', "1. Small\n2. Large"),
+        # Addresses of Dify without a host lead nowhere.
+        ("Here:\n\n![x](/files/a.png?sign=1)\n\nBye", "Here:\n\nBye"),
+        ("See ![size chart.png](/files/b?sign=1)", "See size chart.png"),
+        ("Read [the invoice](/files/c.pdf?sign=1).", "Read the invoice."),
+        ("![x](/files/a.png?sign=1)", "x"),
+        (
+            "![x](https://shop.test/a.png) `![y](/files/b)`",
+            "![x](https://shop.test/a.png) `![y](/files/b)`",
+        ),
+    ],
+)
+def test_is_what_an_agent_would_read_in_a_note(
+    client: Client, token: str, dify: Platforms, said: str, suggested: str
+) -> None:
+    dify.dify_answers(*answer_events(said))
+
+    answer = ask(client, {"message": "Hi"}, token=token)
+
+    assert answer.json()["suggestion"] == suggested
+
+
+@pytest.mark.usefixtures("eager")
 def test_an_accounts_webhook_token_asks_the_bot_of_the_inbox(
     client: Client, bot: Bot, dify: Platforms
 ) -> None:

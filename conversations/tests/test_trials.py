@@ -542,8 +542,9 @@ def test_its_token_opens_nothing(
     assert answer.json() == {
         "status": "error",
         "code": "playground",
-        "message": "This run was asked for in the bridge's playground. It has no "
-        "conversation in Chatwoot, so nothing was read or changed there.",
+        "message": "This run was asked for in the bridge's playground, or by POST "
+        "/chatwoot/copilot. It has no conversation in Chatwoot, so nothing was read "
+        "or changed there.",
     }
     assert sandbox.calls() == []
 

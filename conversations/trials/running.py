@@ -180,7 +180,11 @@ class _Run:
 
     def _shape_inputs(self) -> None:
         shaped = subject.fitted(
-            subject.subject_of(self._trial.bot, conversation=self._conversation()),
+            subject.subject_of(
+                self._trial.bot,
+                conversation=self._conversation(),
+                invents=bool(self._trial.inputs.get("invents", True)),
+            ),
             bot=self._trial.bot,
             app=self._app,
             question=self._trial.question,

@@ -24,10 +24,15 @@ FIXED_SOURCES = frozenset(
 )
 
 
-def subject_of(bot: Bot, *, conversation: Conversation | None) -> Conversation:
-    """Return an unsaved conversation whose values a trial's inputs are made of."""
+def subject_of(
+    bot: Bot, *, conversation: Conversation | None, invents: bool = True
+) -> Conversation:
+    """Return an unsaved conversation whose values a trial's inputs are made of.
+
+    Without one a customer is invented, unless whoever asks wants none.
+    """
     if conversation is None:
-        return _invented(bot)
+        return _invented(bot) if invents else _nobody(bot)
     subject = copy(conversation)
     subject.pk = None
     subject.chatwoot_conversation_id = 0
@@ -60,6 +65,12 @@ def fixed_inputs(bot: Bot) -> frozenset[str]:
     """Return the inputs that stay as they are, whatever the operator types."""
     return frozenset(
         name for name, source in bot.inputs.items() if source in FIXED_SOURCES
+    )
+
+
+def _nobody(bot: Bot) -> Conversation:
+    return Conversation(
+        account=bot.account, chatwoot_conversation_id=0, chatwoot_contact_id=0
     )
 
 

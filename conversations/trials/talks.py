@@ -43,11 +43,13 @@ def ask(
     talk: UUID | None = None,
     conversation: Conversation | None = None,
     inputs: Mapping[str, str] | None = None,
+    invents: bool = True,
 ) -> Trial:
     """Store a question for a worker; the caller wakes one. Raises CannotAsk.
 
     `conversation` lends its values to the inputs and is not touched. `inputs` are what
-    the operator typed in place of mapped values.
+    the operator typed in place of mapped values. Without a conversation a customer is
+    invented, unless `invents` is False.
     """
     text = storable(question).strip()
     _check(bot, text, actor=actor, talk=talk, conversation=conversation)
@@ -55,6 +57,7 @@ def ask(
         "given": {name: storable(value) for name, value in (inputs or {}).items()},
         "conversation_id": conversation.pk if conversation else None,
         "contact_id": conversation.chatwoot_contact_id if conversation else None,
+        "invents": invents,
     }
     try:
         with transaction.atomic():

@@ -82,7 +82,7 @@ function select(id) {
   state.selected = id;
   state.conversation = null;
   state.attributesDirty = false;
-  ["widget-messages", "agent-messages"].forEach((name) => { $(name).replaceChildren(); $(name).dataset.seen = ""; });
+  ["widget-messages", "agent-messages"].forEach((name) => { $(name).replaceChildren(); $(name).dataset.left = ""; });
 }
 
 function listen() {
@@ -189,7 +189,6 @@ function drawMessages(conversation) {
 
 // Keeps the nodes of messages that did not change: no flicker, no lost selection.
 function drawList(box, messages, draw) {
-  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
   const known = new Map([...box.children].map((child) => [child.dataset.key, child]));
   const nodes = messages.map((message) => {
     const key = `${message.id}:${JSON.stringify(message)}`;
@@ -201,9 +200,25 @@ function drawList(box, messages, draw) {
   });
   if (nodes.length !== box.children.length || nodes.some((node, i) => box.children[i] !== node)) {
     box.replaceChildren(...nodes);
-    if (atEnd || !box.dataset.seen) box.scrollTop = box.scrollHeight;
-    box.dataset.seen = "yes";
+    toEnd(box);
   }
+}
+
+// A list follows until somebody scrolls up in it. Pictures make it longer once they
+// are loaded, so where it stands says nothing then.
+function toEnd(box) {
+  if (box.dataset.left !== "yes") box.scrollTop = box.scrollHeight;
+}
+
+function follow(box) {
+  let top = 0;
+  box.addEventListener("scroll", () => {
+    if (box.scrollHeight - box.scrollTop - box.clientHeight < 80) box.dataset.left = "";
+    else if (box.scrollTop < top) box.dataset.left = "yes";
+    top = box.scrollTop;
+  });
+  // "load" does not bubble.
+  box.addEventListener("load", () => toEnd(box), true);
 }
 
 // On unless switched off in this browser: a real widget sends them, too.
@@ -407,6 +422,7 @@ function composer(form, input, send) {
 }
 
 function bind() {
+  ["widget-messages", "agent-messages"].forEach((name) => follow($(name)));
   $("start-form").addEventListener("submit", startChat);
   composer($("widget-form"), $("widget-input"), say);
   composer($("agent-form"), $("agent-input"), async (content) => {

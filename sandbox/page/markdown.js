@@ -8,7 +8,8 @@ const INLINE = [
   [/^\*(?!\s)([^*]+?)\*/, (m) => node("em", ...inline(m[1]))],
   [/^!\[([^\]]*)\]\(([^\s)]+)\)/, (m) => link(m[2], m[1] || "image", "🖼 ")],
   [/^\[([^\]]+)\]\(([^\s)]+)\)/, (m) => link(m[2], m[1], "")],
-  [/^https?:\/\/[^\s<>"')\]]+/, (m) => link(m[0], m[0], "")],
+  // What ends the sentence is no part of the address.
+  [/^https?:\/\/[^\s<>"')\]]*[^\s<>"')\].,;:!?…]/, (m) => link(m[0], m[0], "")],
 ];
 
 function node(tag, ...children) {

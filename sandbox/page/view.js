@@ -106,7 +106,11 @@ function cardView(item) {
 
 function formView(message, items, submitted, onSubmit) {
   if (submitted) {
-    return h("dl", { className: "facts" }, ...submitted.flatMap((v) => [h("dt", {}, v.name), h("dd", {}, String(v.value))]));
+    return h("dl", { className: "facts" }, ...submitted.flatMap((v) => {
+      const item = items.find((one) => one.name === v.name) || {};
+      const option = (item.options || []).find((one) => one.value === v.value);
+      return [h("dt", {}, item.label || v.name), h("dd", {}, String(option?.label || v.value))];
+    }));
   }
   const form = h("form", { className: "start" });
   for (const item of items) {

@@ -67,6 +67,14 @@ def test_wire_log_masks_and_filters(sandbox: Sandbox) -> None:
     assert [row["method"] for row in posted["entries"]] == ["POST"]
 
 
+def test_what_the_page_shows_is_not_what_the_bridge_fetched(sandbox: Sandbox) -> None:
+    for headers in ({"Sec-Fetch-Dest": "image"}, {"Referer": "http://x/"}, {}):
+        sandbox.client.get("/rails/active_storage/nothing", headers=headers)
+
+    entries = sandbox.control("GET", "/wire?path=/rails")["entries"]
+    assert [row["direction"] for row in entries] == ["bridge→chatwoot"]
+
+
 def test_events_are_masked_but_delivered_whole(sandbox: Sandbox) -> None:
     sandbox.start()
     body = sandbox.receiver.last("message_created")

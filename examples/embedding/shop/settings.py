@@ -11,6 +11,11 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 ROOT_URLCONF = "shop.urls"
 USE_TZ = True
 STATIC_URL = "static/"
+# For runserver, which serves static files only then; never where others can see it.
+DEBUG = os.environ.get("DEBUG", "") == "true"
+# The bridge's languages are choices of its columns: with others `makemigrations` finds
+# something to do in its apps.
+LANGUAGES = [("en", "English"), ("ru", "Russian")]
 
 # --- The bridge: three settings ------------------------------------------------------
 
