@@ -17,8 +17,9 @@ import django
 OUR_APPS = ("access", "chatwoot_api", "conversations", "dify_api")
 # They make the tables; there is no older code.
 FIRST = ("0001_initial",)
-# Unique in a column that is new with them, so that old code writes only NULL there.
-NEW_AND_UNIQUE = ("0004_signature_key",)
+# Unique in a column that old code does not know: it writes only NULL there, or (0016,
+# which allows more than the constraint before it) always the same.
+NEW_AND_UNIQUE = ("0004_signature_key", "0016_posted_in_parts")
 
 
 def main() -> int:
