@@ -14,8 +14,14 @@ from chatwoot_api import submitted
 from chatwoot_api.attachment_text import line_of
 from chatwoot_api.models import ChatwootAccount
 from chatwoot_api.payloads import Attachment, Message, parse_event
-from conversations import conversation_tokens
-from conversations.models import Bot, Conversation, Turn, WebhookEvent
+from conversations import choices, conversation_tokens
+from conversations.models import (
+    Bot,
+    Conversation,
+    OutgoingMessage,
+    Turn,
+    WebhookEvent,
+)
 from dify_api.inputs import ShapedInputs, shape_inputs
 from dify_api.models import DifyApp
 from dify_api.payloads import CHAT_MODES
@@ -78,7 +84,7 @@ def words(
             own.append(said)
         told = (_file_words(item, files=files or {}) for item in message.attachments)
         own += [text for text in told if text]
-        if own and (quote := (quotes or {}).get(message.in_reply_to or 0)):
+        if own and (quote := (quotes or {}).get(message.in_reply_to or message.id)):
             own[0] = f"{QUOTE_MARK}{quote}\n{own[0]}"
         parts += own
     return "\n\n".join(parts)
@@ -103,12 +109,32 @@ def _file_words(item: Attachment, *, files: Mapping[str, JsonValue]) -> str:
 def quotes_for(messages: Iterable[Message], *, turn: Turn) -> dict[int, str]:
     """Return the beginnings of what the messages reply to, by its numbers.
 
-    Asks the database only if there is such a reply. What was deleted or is no longer
-    stored, and notes, have no text.
+    A message that is a mere number has under its own the choice that it names. Asks the
+    database only if there is such a reply. What was deleted or is no longer stored, and
+    notes, have no text.
     """
-    wanted = {number for message in messages if (number := message.in_reply_to)}
-    if not wanted:
+    asked = list(messages)
+    wanted = {number for message in asked if (number := message.in_reply_to)}
+    chosen = _chosen(asked, turn=turn)
+    return chosen | _replied_to(wanted, turn=turn) if wanted else chosen
+
+
+def _chosen(messages: list[Message], *, turn: Turn) -> dict[int, str]:
+    """Return what numbers mean, if the bot's last message offered choices."""
+    numbers = [one for one in messages if choices.number_in(one.text) is not None]
+    if not numbers:
         return {}
+    posts = OutgoingMessage.objects.filter(
+        turn__conversation=turn.conversation_id,
+        private=False,
+        posted_at__isnull=False,
+    ).exclude(turn=turn)
+    rich = posts.order_by("-pk").values_list("rich", flat=True).first() or {}
+    found = {one.id: choices.chosen_by_number(one.text, rich) for one in numbers}
+    return {number: text for number, text in found.items() if text}
+
+
+def _replied_to(wanted: set[int], *, turn: Turn) -> dict[int, str]:
     events = WebhookEvent.objects.filter(
         account=turn.conversation.account_id,
         chatwoot_conversation_id=turn.conversation.chatwoot_conversation_id,

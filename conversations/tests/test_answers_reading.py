@@ -9,7 +9,7 @@ import pytest
 
 from bridge_project.lib.types import JsonObject
 from conversations import answers
-from conversations.answers.choices import chosen_by_number
+from conversations.choices import chosen_by_number
 from conversations.models import Bot, PipelineRun
 from conversations.rich import Rich
 
@@ -150,7 +150,7 @@ def test_a_file_alone_is_an_answer() -> None:
 def test_a_number_chooses(text: str) -> None:
     rich: JsonObject = {"content_type": "input_select", "items": list(YES_NO)}
 
-    assert chosen_by_number(text, rich) == "It is not damaged"
+    assert chosen_by_number(text, rich) == "No (It is not damaged)"
 
 
 @pytest.mark.parametrize("text", ["0", "3", "2 tents", "two", "", "²", "-1", "22222"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import responses
+from django.utils import timezone
 from responses import matchers
 
 from bridge_project.lib.types import JsonObject
@@ -17,6 +18,7 @@ from conversations.models import (
     Bot,
     Conversation,
     DifyConversation,
+    OutgoingMessage,
     PipelineRun,
     Turn,
     UpstreamCall,
@@ -514,3 +516,43 @@ def test_an_answer_is_kept_when_what_it_quotes_was_erased_meanwhile(
 
     assert run_until_done(turn) == ("answered", "answered")
     assert asked(platforms) == [f"> Which tent is it?\n{ASKED}"]
+
+
+@pytest.mark.parametrize(
+    ("said", "asked_as"),
+    [
+        ("2", "> No (It is not damaged)\n2"),
+        ("(1)", "> Yes\n(1)"),
+        ("7", "7"),
+        ("2 tents", "2 tents"),
+    ],
+)
+def test_a_number_stands_behind_the_choice_that_it_names(
+    turn: Turn, platforms: Platforms, said: str, asked_as: str
+) -> None:
+    """Where a channel shows no buttons, the bot's choices were a numbered list."""
+    former = Turn.objects.create(
+        conversation=turn.conversation,
+        bot=turn.bot,
+        status="answered",
+        last_message_id=1,
+    )
+    items = [
+        {"title": "Yes", "value": "Yes"},
+        {"title": "No", "value": "It is not damaged"},
+    ]
+    OutgoingMessage.objects.create(
+        turn=former,
+        part=OutgoingMessage.Part.ANSWER,
+        content="Is it damaged?",
+        rich={"content_type": "input_select", "items": items},
+        posted_at=timezone.now(),
+    )
+    event = WebhookEvent.objects.get()
+    event.payload["content"] = said
+    event.save()
+    platforms.dify_answers(*answer_events(HELLO))
+
+    pipeline.run(turn.pk)
+
+    assert asked(platforms) == [asked_as]
