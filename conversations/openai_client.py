@@ -34,12 +34,10 @@ _READ_BYTES = 64 * 1024
 _DONE = b"[DONE]"
 
 
-class OpenAIClient(JsonApi):
-    """Calls one server with its key."""
+class OpenAIApi(JsonApi):
+    """Calls one server with its key, if it has one."""
 
     service: ClassVar[str] = "openai"
-    # Addresses of servers that refuse a request for the number of tokens.
-    _without_usage: ClassVar[set[str]] = set()
 
     def __init__(
         self,
@@ -68,6 +66,13 @@ class OpenAIClient(JsonApi):
     def headers(self) -> dict[str, str]:
         """With the key, if there is one."""
         return {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+
+
+class OpenAIClient(OpenAIApi):
+    """The calls about models and chats."""
+
+    # Addresses of servers that refuse a request for the number of tokens.
+    _without_usage: ClassVar[set[str]] = set()
 
     def models(self) -> list[str]:
         """GET /models: the names that the server knows."""

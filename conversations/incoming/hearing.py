@@ -73,13 +73,14 @@ def ears_of(
         )
     server = bot.transcriber
     if server is not None and server.transcription_model:
-        other = openai_audio.OpenAIAudio(server, call_log=call_log)
+        other = openai_audio.OpenAIAudio.of(server, call_log=call_log)
+        model = server.transcription_model
         ears.append(
             Ear(
                 name=server.name,
                 max_mb=openai_audio.MAX_AUDIO_MB,
                 type_for=lambda content_type: content_type,
-                hear=other.transcribe,
+                hear=lambda sound: other.transcribe(sound, model=model),
             )
         )
     return ears
